@@ -1,0 +1,1 @@
+"""Pages that show what was recorded and what monitoring found; loads no model."""

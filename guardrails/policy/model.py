@@ -1,0 +1,96 @@
+"""The policy as data: rules, validated whole, with the hash of its text as version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from guardrails.errors import ConfigError
+from guardrails.types import Action, Stage
+
+Known = Mapping[str, Sequence[str]]
+"""The labels of each detector that is loaded."""
+
+
+class Rule(BaseModel):
+    """Fires when `detector` scores `label` at `threshold` or above on a text of one of `stages`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    detector: str
+    label: str
+    stage: tuple[Stage, ...] = Field(min_length=1)
+    threshold: float = Field(ge=0, le=1)
+    action: Action
+    on_error: Action = Field(description="What it asks for when its check could not run")
+    mode: Literal["enforce", "shadow"] = "enforce"
+    routes: tuple[str, ...] | None = Field(None, description="None: all")
+    tenants: tuple[str, ...] | None = Field(None, description="None: all")
+    keys: tuple[str, ...] | None = Field(None, description="Key ids; None: all")
+    message: str | None = Field(None, description="Said to the caller instead of the policy's own")
+
+
+class Policy(BaseModel):
+    """A reviewed list of rules, and what a blocked caller is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    blocked_message: str = "This request was declined by the content policy."
+    rules: tuple[Rule, ...]
+    version: str = Field("", exclude=True)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Policy:
+        ids = [rule.id for rule in self.rules]
+        if twice := {i for i in ids if ids.count(i) > 1}:
+            raise ValueError(f"rule ids stand twice: {', '.join(sorted(twice))}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """How it is named on the wire and in the log: `name@version`."""
+        return f"{self.name}@{self.version}"
+
+
+def parse_policy(text: str, known: Known) -> Policy:
+    """A policy from YAML; raises ConfigError that names every fault and what would be right.
+
+    `version` is the first twelve hex digits of the text's SHA-256.
+    """
+    try:
+        data = yaml.safe_load(text)
+        policy = Policy.model_validate({**data} if isinstance(data, dict) else data)
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"The policy is not valid: {error}") from error
+    faults = [fault for rule in policy.rules if (fault := _fault(rule, known))]
+    if faults:
+        raise ConfigError("The policy is not valid: " + "; ".join(faults))
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return policy.model_copy(update={"version": version})
+
+
+def read_policy(path: Path, known: Known) -> Policy:
+    """The policy in a file; a missing file is a ConfigError too."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigError(f"The policy cannot be read: {error}") from error
+    return parse_policy(text, known)
+
+
+def _fault(rule: Rule, known: Known) -> str | None:
+    if rule.detector not in known:
+        return f"{rule.id}: no detector {rule.detector!r}; there are {', '.join(sorted(known))}"
+    if rule.label not in known[rule.detector]:
+        labels = ", ".join(known[rule.detector])
+        return f"{rule.id}: {rule.detector} has no label {rule.label!r}; it has {labels}"
+    if rule.action is Action.ALLOW:
+        return f"{rule.id}: a rule that allows does nothing; use flag, redact or block"
+    return None

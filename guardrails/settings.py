@@ -1,0 +1,105 @@
+"""Where and how we run: the environment (`BANISTER_*`) over `banister.yaml` over defaults.
+
+What we allow is not here: that is the policy.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+PACKAGE = Path(__file__).parent
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UpstreamSettings(_Strict):
+    """One endpoint that serves one model with an OpenAI-compatible API."""
+
+    name: str
+    url: str = Field(description="Base URL with its version path, as http://gpu-1:8000/v1")
+    model: str = Field(description="The name that applications ask for")
+    served_as: str | None = Field(None, description="The name that the endpoint expects, if another")
+    version: str = "1"
+    weight: float = Field(1.0, ge=0)
+    api_key_env: str | None = Field(None, description="Environment variable that holds its key")
+    headers: dict[str, str] = {}
+    connect_seconds: float = Field(3.0, gt=0)
+    first_byte_seconds: float = Field(120.0, gt=0)
+    idle_seconds: float = Field(60.0, gt=0, description="Longest silence within an answer")
+    max_connections: int = Field(512, gt=0)
+
+
+class GroundingSettings(_Strict):
+    """How many passages of which collection a route puts before the model."""
+
+    collection: str = "default"
+    passages: int = Field(4, gt=0, le=50)
+
+
+class RouteSettings(_Strict):
+    """How the requests under one path prefix are served: `/v1/…` is the route `default`."""
+
+    template: str | None = Field(None, description="Prompt template, as `grounded@1`")
+    grounding: GroundingSettings | None = None
+    blocked_as: Literal["completion", "error"] = "completion"
+
+
+class Settings(BaseSettings):
+    """Everything that differs from one installation to another."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BANISTER_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Path(".banister")
+    database_url: str | None = Field(None, description="None: an embedded Postgres in data_dir")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    dashboard_port: int = 8081
+    workers: int = Field(1, gt=0)
+    policy: Path = PACKAGE / "policy" / "default.yaml"
+    templates: Path = PACKAGE / "prompt" / "templates"
+    detectors: dict[str, dict[str, Any]] = Field(
+        {}, description="Options by detector name; `kind` names its module"
+    )
+    upstreams: tuple[UpstreamSettings, ...] = Field((), description="None: the demo model")
+    routes: dict[str, RouteSettings] = {"default": RouteSettings()}
+    balance: Literal["least_loaded", "random"] = "least_loaded"
+    retries: int = Field(2, ge=0, le=10)
+    key_secret: SecretStr | None = Field(None, description="None: made once, kept in data_dir")
+    check_seconds: float = Field(5.0, gt=0, description="Deadline of one side's checks")
+    max_body_bytes: int = Field(8 * 2**20, gt=0)
+    max_messages: int = Field(2_000, gt=0)
+    max_concurrency: int = Field(2_000, gt=0, description="Exchanges at once in a worker")
+    log_queue_records: int = Field(50_000, gt=0, description="Records kept while Postgres is away")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments over environment over the YAML file that BANISTER_CONFIG names."""
+        path = Path(os.environ.get("BANISTER_CONFIG", "banister.yaml"))
+        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls, path)
+
+    @model_validator(mode="after")
+    def _default_route(self) -> Settings:
+        if "default" not in self.routes:
+            raise ValueError("routes must have one named `default`: it serves /v1/…")
+        return self

@@ -1,0 +1,1 @@
+"""Watches the exchange log on a schedule; a process of its own."""
