@@ -1,0 +1,425 @@
+"""Which endpoint serves a request, and what happens when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from guardrails.errors import BadRequest, ConfigError, UpstreamError, UpstreamTimeout
+from guardrails.settings import UpstreamSettings
+from guardrails.upstream.breaker import Breaker
+from guardrails.upstream.client import Endpoint, Response
+from guardrails.upstream.retry import (
+    RETRY_AFTER_CAP_SECONDS,
+    RetryBudget,
+    delay_seconds,
+    retry_after_seconds,
+)
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+
+class EndpointStatus(Struct, frozen=True):
+    """How one endpoint fares, for `/readyz` and the dashboards."""
+
+    name: str
+    model: str
+    version: str
+    weight: float
+    breaker: str
+    in_flight: int
+    connections: int
+    requests: int
+    failures: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request may go there now."""
+        return self.breaker != "open" and self.weight > 0
+
+
+class Answer:
+    """An upstream's answer: its head is here, its body is read or iterated, by one task.
+
+    `headers` are in lower case and without hop-by-hop ones. `attempts` counts every request that
+    was sent for it. A body that is not read to its end must be closed with `aclose`.
+    """
+
+    __slots__ = ("_response", "attempts", "status", "upstream", "upstream_model")
+
+    def __init__(
+        self, response: Response, upstream: str, upstream_model: str, attempts: int
+    ) -> None:
+        self._response = response
+        self.status = response.status
+        self.upstream = upstream
+        self.upstream_model = upstream_model
+        self.attempts = attempts
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """What may be passed on."""
+        dropped = _HOP_BY_HOP
+        headers = self._response.headers
+        for name, value in headers:
+            if name == b"connection":
+                dropped = dropped | {part.strip().lower() for part in value.split(b",")}
+        return [header for header in headers if header[0] not in dropped]
+
+    async def read(self) -> bytes:
+        """The whole body. Errors: UpstreamError, UpstreamTimeout when it breaks off."""
+        return await self._response.read()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._response
+
+    async def aclose(self) -> None:
+        """Be done with it; if the upstream still answers, it sees the connection close."""
+        self._response.abort()
+
+    async def __aenter__(self) -> Answer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._response.abort()
+
+
+class _Member:
+    """One endpoint in the pool with what is known of it."""
+
+    __slots__ = (
+        "breaker",
+        "endpoint",
+        "failures",
+        "in_flight",
+        "label",
+        "requests",
+        "rests_until",
+        "settings",
+        "weight",
+    )
+
+    def __init__(self, settings: UpstreamSettings, endpoint: Endpoint, breaker: Breaker) -> None:
+        self.settings = settings
+        self.endpoint = endpoint
+        self.breaker = breaker
+        self.label = f"{settings.model}@{settings.version}"
+        self.weight = settings.weight
+        self.in_flight = 0
+        self.requests = 0
+        self.failures = 0
+        self.rests_until = 0.0
+
+    def load(self) -> float:
+        return (self.in_flight + 1) / self.weight
+
+
+class Pool:
+    """All upstreams by the names of the models that they serve.
+
+    A request for `model` first draws a version, by the summed weights of its endpoints, so that a
+    canary gets its exact random share; then the endpoint of that version, least loaded for its
+    weight or by weighted chance. `model@version` asks for one version, also one of weight 0.
+
+    A connection failure, an answer that is not HTTP, a 429 or 5xx is tried again: on another endpoint
+    at once, on the same after a pause; never once the head of an answer was passed on, and never
+    after a timeout of the answer itself. An error answer that is left at the end is passed on.
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[UpstreamSettings],
+        *,
+        balance: Literal["least_loaded", "random"] = "least_loaded",
+        retries: int = 2,
+        now: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        environ: Mapping[str, str] = os.environ,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._balance = balance
+        self._retries = retries
+        self._now = now
+        # Balancing needs no secrecy.
+        self._rng = rng or random.Random()  # noqa: S311
+        self._budget = RetryBudget(now)
+        self._members: dict[str, _Member] = {}
+        self._by_model: dict[str, list[_Member]] = {}
+        self._by_label: dict[str, list[_Member]] = {}
+        for settings in upstreams:
+            if settings.name in self._members:
+                raise ConfigError(f"Two upstreams are named {settings.name!r}.")
+            member = _Member(settings, _endpoint(settings, environ, tls), Breaker(now))
+            self._members[settings.name] = member
+            self._by_model.setdefault(settings.model, []).append(member)
+            self._by_label.setdefault(member.label, []).append(member)
+
+    @property
+    def models(self) -> list[str]:
+        """The names that applications may ask for, in the order of the settings."""
+        return list(self._by_model)
+
+    @property
+    def versions(self) -> list[str]:
+        """Every `model@version`."""
+        return list(self._by_label)
+
+    def status(self) -> list[EndpointStatus]:
+        """Every endpoint's state, in the order of the settings."""
+        return [
+            EndpointStatus(
+                name=name,
+                model=member.settings.model,
+                version=member.settings.version,
+                weight=member.weight,
+                breaker=member.breaker.state.value,
+                in_flight=member.in_flight,
+                connections=member.endpoint.connections,
+                requests=member.requests,
+                failures=member.failures,
+            )
+            for name, member in self._members.items()
+        ]
+
+    def set_weight(self, name: str, weight: float) -> None:
+        """Give an endpoint another share from the next request on; 0 takes it out."""
+        if name not in self._members:
+            raise ConfigError(
+                f"There is no upstream {name!r}; there are {', '.join(self._members)}."
+            )
+        if not 0 <= weight < float("inf"):
+            raise ConfigError("A weight is 0 or more.")
+        self._members[name].weight = weight
+
+    async def send(
+        self,
+        model: str,
+        path: str,
+        encode: Callable[[UpstreamSettings], bytes],
+        *,
+        accept: str = "application/json",
+        method: str = "POST",
+    ) -> Answer:
+        """Send a request to an endpoint that serves `model` (or `model@version`).
+
+        `path` comes after the endpoint's url, as `/chat/completions`; `encode` makes the body for
+        the endpoint that was picked, since each may know the model by another name.
+        Errors: BadRequest (404, `model_not_found`), UpstreamError, UpstreamTimeout.
+        """
+        members = self._by_model.get(model) or self._by_label.get(model)
+        if members is None:
+            raise BadRequest(
+                "There is no such model here; GET /v1/models lists them.",
+                code="model_not_found",
+                status=404,
+                param="model",
+            )
+        named_version = model not in self._by_model
+        self._budget.earn()
+        tried: list[_Member] = []
+        held: Answer | None = None
+        try:
+            while True:
+                member = self._pick(members, tried, named_version=named_version)
+                if member is None:
+                    if held is not None:
+                        break
+                    raise self._none_left(members)
+                attempts = len(tried) + 1
+                failure: UpstreamError | None = None
+                try:
+                    answer = await self._send_to(member, method, path, encode, accept, attempts)
+                except UpstreamError as error:
+                    failure = error
+                else:
+                    if held is not None:
+                        held._response.abort()
+                    held = answer
+                    if not _is_retryable(answer.status):
+                        break
+                tried.append(member)
+                pause = self._pause_before_retry(members, tried, held, failure, named_version)
+                if pause is None:
+                    if held is not None:
+                        held.attempts = attempts
+                        break
+                    raise failure or UpstreamError("The upstream gave no answer.")
+                if pause:
+                    await asyncio.sleep(pause)
+        except BaseException:
+            if held is not None:
+                held._response.abort()
+            raise
+        return held
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for member in self._members.values():
+            await member.endpoint.aclose()
+
+    def _pick(
+        self, members: Sequence[_Member], tried: Sequence[_Member], *, named_version: bool
+    ) -> _Member | None:
+        """The endpoint for the next attempt: one that was not tried, if there is one."""
+        if len(members) == 1:  # the common case, made cheap
+            only = members[0]
+            usable = (only.weight > 0 or named_version) and only.breaker.allows()
+            return only if usable else None
+        able = [m for m in members if (m.weight > 0 or named_version) and m.breaker.allows()]
+        able = [m for m in able if m not in tried] or able
+        now = self._now()
+        able = [m for m in able if m.rests_until <= now] or able
+        if len(able) <= 1:
+            return able[0] if able else None
+        weights = [m.weight for m in able] if any(m.weight for m in able) else [1.0] * len(able)
+        drawn = self._rng.choices(able, weights)[0]
+        if self._balance == "random" or not drawn.weight:
+            return drawn
+        # `drawn` settles the version, and the tie between equally loaded endpoints.
+        load = drawn.load()
+        for member in able:
+            if member.label == drawn.label and member.weight and member.load() < load:
+                drawn, load = member, member.load()
+        return drawn
+
+    async def _send_to(
+        self,
+        member: _Member,
+        method: str,
+        path: str,
+        encode: Callable[[UpstreamSettings], bytes],
+        accept: str,
+        attempts: int,
+    ) -> Answer:
+        body = encode(member.settings)
+        breaker = member.breaker
+        probe = breaker.begin()
+        member.in_flight += 1
+        member.requests += 1
+        try:
+            response = await member.endpoint.request(method, path, body, accept=accept)
+        except (UpstreamError, UpstreamTimeout) as error:
+            member.in_flight -= 1
+            if error.code == "upstream_busy":
+                breaker.give_up(probe=probe)
+            else:
+                member.failures += 1
+                breaker.fail(probe=probe)
+            raise
+        except BaseException:
+            member.in_flight -= 1
+            breaker.give_up(probe=probe)
+            raise
+        if response.status >= 500:
+            member.failures += 1
+            breaker.fail(probe=probe)
+        else:
+            breaker.succeed(probe=probe)
+        self._watch(member, response)
+        return Answer(response, member.settings.name, member.label, attempts)
+
+    def _watch(self, member: _Member, response: Response) -> None:
+        """Count the request until its answer has ended, and a break in its middle as a failure."""
+
+        def ended(error: UpstreamError | UpstreamTimeout | None) -> None:
+            member.in_flight -= 1
+            if error is not None:
+                member.failures += 1
+                member.breaker.fail()
+
+        if response.ended:
+            ended(response.error)
+        else:
+            response.on_end = ended
+
+    def _pause_before_retry(
+        self,
+        members: Sequence[_Member],
+        tried: Sequence[_Member],
+        held: Answer | None,
+        failure: UpstreamError | None,
+        named_version: bool,
+    ) -> float | None:
+        """How long to wait before the next attempt; None: there is none."""
+        if len(tried) > self._retries:
+            return None
+        member = tried[-1]
+        asked = None
+        if failure is None and held is not None:
+            asked = retry_after_seconds(held._response.headers)
+            if asked:
+                member.rests_until = self._now() + min(asked, RETRY_AFTER_CAP_SECONDS)
+        other = any(
+            m not in tried and (m.weight > 0 or named_version) and m.breaker.allows()
+            for m in members
+        )
+        if not other:
+            if asked is not None and asked > RETRY_AFTER_CAP_SECONDS:
+                return None
+            if not any(m.breaker.allows() for m in members):
+                return None
+        if not self._budget.spend():
+            return None
+        if other:
+            return 0.0
+        return max(asked or 0.0, delay_seconds(len(tried) - 1, self._rng))
+
+    def _none_left(self, members: Sequence[_Member]) -> UpstreamError:
+        if not any(member.weight > 0 for member in members):
+            return UpstreamError(
+                "Every endpoint of this model is taken out of service.", status=503
+            )
+        seconds = min(m.breaker.wait_seconds for m in members if m.weight > 0)
+        return UpstreamError(
+            "Every endpoint of this model is failing; try again later.",
+            code="upstream_unavailable",
+            status=503,
+            retry_after_seconds=max(1, round(seconds)),
+        )
+
+
+def _is_retryable(status: int) -> bool:
+    """Whether another attempt may fare better; 501 and 505 would say the same again."""
+    return status == 429 or (status >= 500 and status not in (501, 505))
+
+
+def _endpoint(
+    settings: UpstreamSettings, environ: Mapping[str, str], tls: ssl.SSLContext | None
+) -> Endpoint:
+    headers = dict(settings.headers)
+    if settings.api_key_env is not None:
+        key = environ.get(settings.api_key_env)
+        if not key:
+            raise ConfigError(
+                f"The upstream {settings.name!r} wants its key in the environment variable "
+                f"{settings.api_key_env}, which is not set."
+            )
+        headers["authorization"] = f"Bearer {key}"
+    return Endpoint(
+        settings.url,
+        headers=headers,
+        connect_seconds=settings.connect_seconds,
+        first_byte_seconds=settings.first_byte_seconds,
+        idle_seconds=settings.idle_seconds,
+        max_connections=settings.max_connections,
+        tls=tls,
+    )
