@@ -1,0 +1,79 @@
+"""What every test may ask for: a real Postgres, a fresh migrated database, an engine on it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from guardrails.database import make_engine, migrate
+from guardrails.database_url import libpq_url
+from guardrails.embedded_postgres import start_embedded
+
+TEMPLATE = "template_migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of one embedded server for the whole run; `…/postgres` is its own database."""
+    directory = Path(tempfile.mkdtemp(prefix="banister-tests-"))
+    server = start_embedded(directory)
+    yield server.url.replace("/banister?", "/postgres?")
+    server.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres_server: str) -> Iterator[Callable[..., str]]:
+    """A function that makes a database and gives its URL: migrated, or `empty=True`."""
+    made: list[str] = []
+    numbers = itertools.count(1)
+    with psycopg.connect(libpq_url(postgres_server), autocommit=True) as connection:
+
+        def url_of(name: str) -> str:
+            return postgres_server.replace("/postgres?", f"/{name}?")
+
+        def create(name: str, template: str) -> str:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
+            made.append(name)
+            return url_of(name)
+
+        def make(*, empty: bool = False) -> str:
+            name = f"test_{os.getpid()}_{next(numbers)}"
+            if empty:
+                return create(name, "template1")
+            if TEMPLATE not in made:
+                migrate(create(TEMPLATE, "template1"))
+            return create(name, TEMPLATE)
+
+        yield make
+        for name in made:
+            connection.execute(
+                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+@pytest.fixture
+def postgres_url(make_database: Callable[..., str]) -> str:
+    """A fresh migrated database of this test's own."""
+    return make_database()
+
+
+@pytest.fixture
+async def engine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
+    """An async engine on `postgres_url`."""
+    engine = make_engine(postgres_url)
+    yield engine
+    await engine.dispose()
