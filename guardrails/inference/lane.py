@@ -1,0 +1,253 @@
+"""How one model is run: its own queue, its own thread or threads, off the event loop.
+
+A lane loads its model in its thread, runs it once, then answers jobs. It is bounded: what does not
+fit is refused at once, and a job whose deadline has passed or whose asker has gone is dropped
+before it costs anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from guardrails.inference.batching import Backlog, Job, Rows, Window
+from guardrails.inference.protocol import Span
+from guardrails.text.windows import windows
+
+logger = logging.getLogger(__name__)
+
+# Texts of ordinary language have two to six characters a token; at two, a window that is cut by
+# characters stays within the model's tokens for all but strings of rare symbols.
+_CHARACTERS_A_TOKEN = 2
+_OVERLAP = 8
+_WARM_TEXT = "The weather is fine today."
+
+
+class Model(Protocol):
+    """What a lane runs: a Scorer, or the embedder behind `Embedding`.
+
+    A model that can count its own tokens also has `windows(text) -> list[(start, end)]`.
+    """
+
+    window_tokens: int
+
+    def detect(self, texts: Sequence[str]) -> np.ndarray:
+        """One row of numbers a text."""
+        ...
+
+
+class Faulty(Exception):
+    """A model raised, or gave rows that cannot be scores."""
+
+
+class Lane:
+    """Runs one model on jobs from any thread; each job is answered once, through its `done`.
+
+    Limits: `queued_texts` jobs' texts and `queued_characters` characters wait at most.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], Any],
+        *,
+        now: Callable[[], float],
+        batch_windows: int = 16,
+        threads: int = 1,
+        queued_texts: int = 4_096,
+        queued_characters: int = 16 * 2**20,
+    ) -> None:
+        self.name = name
+        self.model: Any = None
+        self._load = load
+        self._now = now
+        self._threads = threads
+        self._queued_texts = queued_texts
+        self._queued_characters = queued_characters
+        self._texts = 0
+        self._characters = 0
+        self._incoming: deque[Job] = deque()
+        self._backlog = Backlog(batch_windows=batch_windows)
+        self._changed = threading.Condition()
+        self._stopped = False
+
+    def start(self, loaded: Callable[[Exception | None], None]) -> None:
+        """Load and warm the model in the lane's thread, then say so through `loaded`."""
+        self._spawn(lambda: self._begin(loaded))
+
+    def stop(self) -> None:
+        """Take nothing new from the queue; a batch that is under way ends."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def submit(
+        self, texts: Sequence[str], expires_at: float, done: Callable[[Rows | str], None]
+    ) -> Job | None:
+        """Queue a job; None when the lane is full. `done` gets its rows, or why there are none."""
+        characters = sum(map(len, texts))
+        with self._changed:
+            # An empty lane takes any job, else one text over the limit could never be scored.
+            if self._texts and (
+                self._texts + len(texts) > self._queued_texts
+                or self._characters + characters > self._queued_characters
+            ):
+                return None
+            self._texts += len(texts)
+            self._characters += characters
+            job = Job(texts, expires_at, done)
+            self._incoming.append(job)
+            self._changed.notify()
+        return job
+
+    def _spawn(self, target: Callable[[], None]) -> None:
+        threading.Thread(target=target, name=f"lane-{self.name}", daemon=True).start()
+
+    def _begin(self, loaded: Callable[[Exception | None], None]) -> None:
+        try:
+            model = self._load()
+            _check_rows(np.asarray(model.detect([_WARM_TEXT])), 1, _width(model))
+        except Exception as error:
+            logger.exception("%s could not be loaded", self.name)
+            self.model = _Broken()
+            loaded(error)
+        else:
+            self.model = model
+            loaded(None)
+        for _ in range(self._threads - 1):
+            self._spawn(self._serve)
+        self._serve()
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._stopped or self._incoming or self._backlog):
+                    self._changed.wait()
+                if self._stopped:
+                    return
+                arrived = self._incoming.popleft() if self._incoming else None
+                dropped = self._backlog.drop(self._useless)
+                batch = [] if arrived else self._backlog.take()
+            for job in dropped:
+                self._finish(job, "The deadline passed before the detector could run.")
+            if arrived is not None:
+                self._split(arrived)
+            elif batch:
+                self._run(batch)
+
+    def _useless(self, job: Job) -> bool:
+        return job.cancelled or job.expires_at <= self._now()
+
+    def _split(self, job: Job) -> None:
+        if self._useless(job):
+            self._finish(job, "The deadline passed before the detector could run.")
+            return
+        try:
+            job.split(self._spans)
+        except Exception as error:
+            logger.exception("%s could not cut a text into windows", self.name)
+            self._finish(job, f"The detector {self.name} failed: {type(error).__name__}.")
+            return
+        if not job.windows:
+            self._finish(job, Rows([], [], np.zeros((0, _width(self.model) or 0), np.float32)))
+            return
+        with self._changed:
+            self._backlog.add(job)
+            self._changed.notify()
+
+    def _spans(self, text: str) -> Sequence[Span]:
+        own = getattr(self.model, "windows", None)
+        if own is not None:
+            return own(text)
+        size = self.model.window_tokens * _CHARACTERS_A_TOKEN
+        if len(text) <= size:
+            return [(0, len(text))]
+        return windows(text, size, size // _OVERLAP)
+
+    def _run(self, batch: list[Window]) -> None:
+        try:
+            rows = self._detect(batch)
+        except Faulty as error:
+            jobs = {id(window.job): window.job for window in batch}
+            if len(jobs) == 1:
+                self._fail(batch[0].job, str(error))
+                return
+            # One of them may be at fault alone: each request answers for itself.
+            for job in jobs.values():
+                self._run([window for window in batch if window.job is job])
+            return
+        for window, row in zip(batch, rows, strict=True):
+            self._collect(window, row)
+
+    def _detect(self, batch: list[Window]) -> np.ndarray:
+        try:
+            rows = np.asarray(self.model.detect([window.text for window in batch]))
+            return _check_rows(rows, len(batch), _width(self.model))
+        except Exception as error:
+            if not isinstance(error, Faulty):
+                logger.exception("%s failed", self.name)
+            reason = str(error) if isinstance(error, Faulty) else type(error).__name__
+            raise Faulty(f"The detector {self.name} failed: {reason}.") from error
+
+    def _collect(self, window: Window, row: np.ndarray) -> None:
+        job = window.job
+        with self._changed:
+            job.scored.append((window, row))
+            job.outstanding -= 1
+            if job.outstanding:
+                return
+        done = job.scored
+        self._finish(
+            job,
+            Rows(
+                [window.number for window, _ in done],
+                [window.span for window, _ in done],
+                np.stack([row for _, row in done]),
+            ),
+        )
+
+    def _fail(self, job: Job, reason: str) -> None:
+        with self._changed:
+            job.cancelled = True
+            self._backlog.drop(lambda other: other is job)
+        self._finish(job, reason)
+
+    def _finish(self, job: Job, outcome: Rows | str) -> None:
+        with self._changed:
+            if job.finished:
+                return
+            job.finished = True
+            self._texts -= len(job.texts)
+            self._characters -= sum(map(len, job.texts))
+        job.done(outcome)
+
+
+class _Broken:
+    """Stands where a model could not be loaded, so that each request hears it."""
+
+    window_tokens = 1 << 30
+
+    def detect(self, texts: Sequence[str]) -> np.ndarray:
+        raise Faulty("it could not be loaded")
+
+
+def _width(model: Any) -> int | None:
+    labels = getattr(model, "labels", None)
+    return None if labels is None else len(labels)
+
+
+def _check_rows(rows: np.ndarray, count: int, width: int | None) -> np.ndarray:
+    """Rows as float32; raises Faulty where they are not `count` rows of sound numbers."""
+    if rows.ndim != 2 or len(rows) != count or (width is not None and rows.shape[1] != width):
+        raise Faulty(f"it gave numbers of shape {rows.shape}")
+    rows = rows.astype(np.float32, copy=False)
+    if not np.isfinite(rows).all():
+        raise Faulty("it gave a number that is not finite")
+    if width is not None and rows.size and (rows.min() < 0 or rows.max() > 1):
+        raise Faulty("it gave a score outside of [0, 1]")
+    return rows
