@@ -1,0 +1,1 @@
+"""Text before it is measured: one canonical reading, its sentences, its windows."""
