@@ -23,12 +23,13 @@ from typing import Any
 
 Step = Callable[["Request", asyncio.StreamWriter], Awaitable[None]]
 
-CHAT_FIELDS = frozenset(
+_FIELDS = (
     "model messages stream stream_options n logprobs top_logprobs tools tool_choice temperature "
     "top_p max_tokens max_completion_tokens stop seed user response_format presence_penalty "
     "frequency_penalty logit_bias parallel_tool_calls prompt input encoding_format dimensions "
-    "echo suffix best_of".split()  # noqa: SIM905
+    "echo suffix best_of"
 )
+CHAT_FIELDS = frozenset(_FIELDS.split())
 
 
 @dataclass

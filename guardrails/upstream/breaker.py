@@ -79,14 +79,17 @@ class Breaker:
         self._in_a_row = 0
         self._outcomes.append(True)
 
-    def fail(self, *, probe: bool = False) -> None:
-        """No answer came, or one that says that the endpoint is unwell."""
+    def fail(self, *, probe: bool = False, doubtful: bool = False) -> None:
+        """No answer came, or one that says that the endpoint is unwell.
+
+        A `doubtful` failure, which the request itself may have caused, counts in the share alone.
+        """
         if self._open_until is not None:
             if probe:
                 self._probing = False
                 self._open()
             return
-        self._in_a_row += 1
+        self._in_a_row += not doubtful
         self._outcomes.append(False)
         full = len(self._outcomes) == self._outcomes.maxlen
         failed = self._outcomes.count(False)

@@ -250,10 +250,12 @@ class Connection(asyncio.Protocol):
         try:
             return await waiter
         except asyncio.CancelledError:
-            # The head may have come in the same turn as the cancel.
-            if self._response is not None:
-                self._response.end(None)
-            self.discard()
+            if waiter.cancelled():
+                self.discard()
+            elif waiter.exception() is None:
+                # The head came in the same turn as the cancel; a whole answer has already given
+                # the connection back.
+                waiter.result().abort()
             raise
 
     def discard(self) -> None:

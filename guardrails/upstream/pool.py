@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import ssl
@@ -66,14 +67,12 @@ class Answer:
 
     __slots__ = ("_response", "attempts", "status", "upstream", "upstream_model")
 
-    def __init__(
-        self, response: Response, upstream: str, upstream_model: str, attempts: int
-    ) -> None:
+    def __init__(self, response: Response, upstream: str, upstream_model: str) -> None:
         self._response = response
         self.status = response.status
         self.upstream = upstream
         self.upstream_model = upstream_model
-        self.attempts = attempts
+        self.attempts = 1
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -129,8 +128,11 @@ class _Member:
         self.failures = 0
         self.rests_until = 0.0
 
+    def is_able(self, *, named_version: bool) -> bool:
+        return (self.weight > 0 or named_version) and self.breaker.allows()
+
     def load(self) -> float:
-        return (self.in_flight + 1) / self.weight
+        return (self.in_flight + 1) / (self.weight or 1.0)
 
 
 class Pool:
@@ -140,9 +142,9 @@ class Pool:
     canary gets its exact random share; then the endpoint of that version, least loaded for its
     weight or by weighted chance. `model@version` asks for one version, also one of weight 0.
 
-    A connection failure, an answer that is not HTTP, a 429 or 5xx is tried again: on another endpoint
-    at once, on the same after a pause; never once the head of an answer was passed on, and never
-    after a timeout of the answer itself. An error answer that is left at the end is passed on.
+    A connection failure, an answer that is not HTTP, a 429 or 5xx is tried again: on another
+    endpoint at once, on the same after a pause; never once the head of an answer was passed on, and
+    never after a timeout of the answer itself. An error answer left at the end is passed on.
     """
 
     def __init__(
@@ -225,7 +227,8 @@ class Pool:
         the endpoint that was picked, since each may know the model by another name.
         Errors: BadRequest (404, `model_not_found`), UpstreamError, UpstreamTimeout.
         """
-        members = self._by_model.get(model) or self._by_label.get(model)
+        named_version = model not in self._by_model
+        members = (self._by_label if named_version else self._by_model).get(model)
         if members is None:
             raise BadRequest(
                 "There is no such model here; GET /v1/models lists them.",
@@ -233,42 +236,41 @@ class Pool:
                 status=404,
                 param="model",
             )
-        named_version = model not in self._by_model
         self._budget.earn()
         tried: list[_Member] = []
         held: Answer | None = None
+        failure: UpstreamError | None = None
         try:
-            while True:
-                member = self._pick(members, tried, named_version=named_version)
-                if member is None:
-                    if held is not None:
-                        break
-                    raise self._none_left(members)
-                attempts = len(tried) + 1
-                failure: UpstreamError | None = None
+            while able := [m for m in members if m.is_able(named_version=named_version)]:
+                member = able[0] if len(able) == 1 else self._pick(able, tried)
+                tried.append(member)
                 try:
-                    answer = await self._send_to(member, method, path, encode, accept, attempts)
+                    answer = await self._send_to(member, method, path, encode, accept)
                 except UpstreamError as error:
                     failure = error
                 else:
                     if held is not None:
                         held._response.abort()
-                    held = answer
+                    held, failure = answer, None
                     if not _is_retryable(answer.status):
                         break
-                tried.append(member)
-                pause = self._pause_before_retry(members, tried, held, failure, named_version)
+                if len(tried) > self._retries:
+                    break
+                others = [
+                    m for m in members if m not in tried and m.is_able(named_version=named_version)
+                ]
+                pause = self._pause_before_retry(tried, bool(others), None if failure else held)
                 if pause is None:
-                    if held is not None:
-                        held.attempts = attempts
-                        break
-                    raise failure or UpstreamError("The upstream gave no answer.")
+                    break
                 if pause:
                     await asyncio.sleep(pause)
         except BaseException:
             if held is not None:
                 held._response.abort()
             raise
+        if held is None:
+            raise failure or self._none_left(members)
+        held.attempts = len(tried)
         return held
 
     async def aclose(self) -> None:
@@ -276,28 +278,18 @@ class Pool:
         for member in self._members.values():
             await member.endpoint.aclose()
 
-    def _pick(
-        self, members: Sequence[_Member], tried: Sequence[_Member], *, named_version: bool
-    ) -> _Member | None:
-        """The endpoint for the next attempt: one that was not tried, if there is one."""
-        if len(members) == 1:  # the common case, made cheap
-            only = members[0]
-            usable = (only.weight > 0 or named_version) and only.breaker.allows()
-            return only if usable else None
-        able = [m for m in members if (m.weight > 0 or named_version) and m.breaker.allows()]
+    def _pick(self, able: Sequence[_Member], tried: Sequence[_Member]) -> _Member:
+        """The endpoint for the next attempt: a rested one that was not tried, if there is one."""
         able = [m for m in able if m not in tried] or able
         now = self._now()
         able = [m for m in able if m.rests_until <= now] or able
-        if len(able) <= 1:
-            return able[0] if able else None
-        weights = [m.weight for m in able] if any(m.weight for m in able) else [1.0] * len(able)
-        drawn = self._rng.choices(able, weights)[0]
-        if self._balance == "random" or not drawn.weight:
+        drawn = self._rng.choices(able, [m.weight or 1.0 for m in able])[0]
+        if self._balance == "random":
             return drawn
         # `drawn` settles the version, and the tie between equally loaded endpoints.
         load = drawn.load()
         for member in able:
-            if member.label == drawn.label and member.weight and member.load() < load:
+            if member.label == drawn.label and member.load() < load:
                 drawn, load = member, member.load()
         return drawn
 
@@ -308,7 +300,6 @@ class Pool:
         path: str,
         encode: Callable[[UpstreamSettings], bytes],
         accept: str,
-        attempts: int,
     ) -> Answer:
         body = encode(member.settings)
         breaker = member.breaker
@@ -331,11 +322,12 @@ class Pool:
             raise
         if response.status >= 500:
             member.failures += 1
-            breaker.fail(probe=probe)
+            # A 500 may be this one request's fault, and one caller must not shut out the others.
+            breaker.fail(probe=probe, doubtful=response.status == 500)
         else:
             breaker.succeed(probe=probe)
         self._watch(member, response)
-        return Answer(response, member.settings.name, member.label, attempts)
+        return Answer(response, member.settings.name, member.label)
 
     def _watch(self, member: _Member, response: Response) -> None:
         """Count the request until its answer has ended, and a break in its middle as a failure."""
@@ -352,48 +344,31 @@ class Pool:
             response.on_end = ended
 
     def _pause_before_retry(
-        self,
-        members: Sequence[_Member],
-        tried: Sequence[_Member],
-        held: Answer | None,
-        failure: UpstreamError | None,
-        named_version: bool,
+        self, tried: Sequence[_Member], others: bool, answer: Answer | None
     ) -> float | None:
         """How long to wait before the next attempt; None: there is none."""
-        if len(tried) > self._retries:
-            return None
-        member = tried[-1]
-        asked = None
-        if failure is None and held is not None:
-            asked = retry_after_seconds(held._response.headers)
-            if asked:
-                member.rests_until = self._now() + min(asked, RETRY_AFTER_CAP_SECONDS)
-        other = any(
-            m not in tried and (m.weight > 0 or named_version) and m.breaker.allows()
-            for m in members
-        )
-        if not other:
-            if asked is not None and asked > RETRY_AFTER_CAP_SECONDS:
-                return None
-            if not any(m.breaker.allows() for m in members):
+        asked = retry_after_seconds(answer._response.headers) if answer is not None else None
+        if asked:
+            tried[-1].rests_until = self._now() + min(asked, RETRY_AFTER_CAP_SECONDS)
+            if asked > RETRY_AFTER_CAP_SECONDS and not others:
                 return None
         if not self._budget.spend():
             return None
-        if other:
-            return 0.0
-        return max(asked or 0.0, delay_seconds(len(tried) - 1, self._rng))
+        return 0.0 if others else max(asked or 0.0, delay_seconds(len(tried) - 1, self._rng))
 
     def _none_left(self, members: Sequence[_Member]) -> UpstreamError:
-        if not any(member.weight > 0 for member in members):
+        waits = [m.breaker.wait_seconds for m in members if not m.breaker.allows()]
+        if not waits:
             return UpstreamError(
-                "Every endpoint of this model is taken out of service.", status=503
+                "Every endpoint of this model is taken out of service.",
+                code="upstream_unavailable",
+                status=503,
             )
-        seconds = min(m.breaker.wait_seconds for m in members if m.weight > 0)
         return UpstreamError(
             "Every endpoint of this model is failing; try again later.",
             code="upstream_unavailable",
             status=503,
-            retry_after_seconds=max(1, round(seconds)),
+            retry_after_seconds=max(1, math.ceil(min(waits))),
         )
 
 
