@@ -17,18 +17,19 @@ import os
 import pwd
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 from urllib.parse import quote
 
-import psutil
 import psycopg
 from psycopg import sql
 
@@ -74,8 +75,15 @@ class EmbeddedPostgres:
                 self._holder = None
 
 
-def start_embedded(data_dir: Path, *, start_seconds: float = START_SECONDS) -> EmbeddedPostgres:
+def start_embedded(
+    data_dir: Path,
+    *,
+    start_seconds: float = START_SECONDS,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> EmbeddedPostgres:
     """Start the server in `data_dir`, or share the one that already runs there.
+
+    `options` are settings of the server, as `{"shared_buffers": "1GB"}`; they count when it starts.
 
     Cost:   about 4 s the first time, 0.3 s later; blocks, so not in the event loop.
     Limits: serves only over a Unix socket, to its own OS user and root. The socket lies in the
@@ -94,7 +102,7 @@ def start_embedded(data_dir: Path, *, start_seconds: float = START_SECONDS) -> E
         with _turn(data_dir):
             alone = _lock(holder, ALONE, wait=False)
             _make_cluster(cluster)
-            pid, url = _serve(cluster, alone=alone, start_seconds=start_seconds)
+            pid, url = _serve(cluster, options, alone=alone, start_seconds=start_seconds)
             _lock(holder, SHARED, wait=True)
     except BaseException:
         holder.close()
@@ -102,14 +110,16 @@ def start_embedded(data_dir: Path, *, start_seconds: float = START_SECONDS) -> E
     return EmbeddedPostgres(url, pid, cluster, holder)
 
 
-def _serve(cluster: Path, *, alone: bool, start_seconds: float) -> tuple[int, str]:
+def _serve(
+    cluster: Path, options: Mapping[str, str], *, alone: bool, start_seconds: float
+) -> tuple[int, str]:
     """Leave a server that answers a query; what is in its way is cleared where we are alone."""
     sockets = _socket_directory(cluster)
     deadline = time.monotonic() + start_seconds
     while True:
         pid = _running(cluster)
         if pid is None:
-            fault = _start_server(cluster, sockets)
+            fault = _start_server(cluster, sockets, options)
             pid = _running(cluster)
         else:
             fault = None
@@ -127,7 +137,7 @@ def _serve(cluster: Path, *, alone: bool, start_seconds: float) -> tuple[int, st
         time.sleep(0.2)
 
 
-def _start_server(cluster: Path, sockets: Path) -> str | None:
+def _start_server(cluster: Path, sockets: Path, more: Mapping[str, str]) -> str | None:
     """Try once; the fault in words, or None. Old children may hold the memory for a moment."""
     (cluster / "postmaster.pid").unlink(missing_ok=True)
     options = {
@@ -135,6 +145,7 @@ def _start_server(cluster: Path, sockets: Path) -> str | None:
         "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
         "unix_socket_permissions": "0700",
         "jit": "off",
+        **more,
     }
     flags = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
     try:
@@ -152,8 +163,11 @@ def _stop_server(cluster: Path, mode: str) -> None:
         _run(cluster, "pg_ctl", "-w", "-t", "30", "-m", mode, "stop")
     except subprocess.SubprocessError:
         logger.warning("the embedded Postgres did not stop when asked; it is killed")
-        psutil.Process(pid).kill()
-        psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while _running(cluster) == pid and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def _running(cluster: Path) -> int | None:
@@ -161,6 +175,9 @@ def _running(cluster: Path) -> int | None:
 
     After a crash the id may belong to anyone, so the pid file alone proves nothing.
     """
+    # Comes with the wheel, and is absent where every server is a given one.
+    import psutil
+
     try:
         pid = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
         process = psutil.Process(pid)
