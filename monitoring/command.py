@@ -1,0 +1,136 @@
+"""`banister monitor`: the schedule, or one job once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from guardrails.database import make_engine, migrate
+from guardrails.embedded_postgres import start_embedded
+from guardrails.settings import Settings
+from monitoring.jobs import Job, load, load_all
+from monitoring.run import run
+from monitoring.scheduler import serve
+from monitoring.types import Figure, Run, Status
+from monitoring.windows import last_full
+
+_STYLES = {
+    Status.OK: "green",
+    Status.DRIFT: "bold red",
+    Status.NO_DATA: "yellow",
+    Status.FAILED: "bold red",
+}
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]),
+    help="Run JOB over the last window that had ended at this time (UTC where it names no zone).",
+)
+def monitor(job: str | None, at: datetime | None) -> None:
+    """Watch the exchange log on a schedule, or run JOB once."""
+    if job is None and at is not None:
+        raise click.UsageError("--at needs a JOB.")
+    settings = Settings()
+    embedded = None if settings.database_url else start_embedded(settings.data_dir)
+    url = settings.database_url or embedded.url
+    try:
+        migrate(url)
+        asyncio.run(_once(url, load(job), _aware(at)) if job else _serve(url))
+    finally:
+        if embedded is not None:
+            embedded.stop()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _aware(at: datetime | None) -> datetime:
+    if at is None:
+        return _now()
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+async def _once(url: str, job: Job, at: datetime) -> None:
+    console = Console()
+    engine = make_engine(url)
+    window = last_full(job.every, at)
+    try:
+        with console.status(f"{job.name} over {_span(window.start, window.end)}"):
+            done = await run(job, window, engine, now=_now)
+    finally:
+        await engine.dispose()
+    if done is None:
+        console.print("Another process runs this job over this window now; see the dashboard.")
+        return
+    console.print(_line(done))
+    if done.outcome.figures:
+        console.print(_table(done.outcome.figures))
+    if done.status is Status.FAILED:
+        raise SystemExit(1)
+
+
+async def _serve(url: str) -> None:
+    console = Console(stderr=True)
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)]
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    engine: AsyncEngine = make_engine(url)
+    try:
+        jobs = load_all()
+        console.print("Watching: " + ", ".join(f"{job.name} every {job.every}" for job in jobs))
+        await serve(jobs, engine, stop, now=_now, told=lambda done: console.print(_line(done)))
+    finally:
+        await engine.dispose()
+
+
+def _line(done: Run) -> str:
+    style = _STYLES[done.status]
+    seconds = (done.finished_at - done.started_at).total_seconds()
+    return (
+        f"[{style}]{done.status.value}[/{style}] {done.job}, {_span(*_ends(done))}, "
+        f"n = {done.outcome.n:,}, {seconds:.1f} s: {done.outcome.message}"
+    )
+
+
+def _ends(done: Run) -> tuple[datetime, datetime]:
+    return done.window.start, done.window.end
+
+
+def _span(start: datetime, end: datetime) -> str:
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _table(figures: tuple[Figure, ...]) -> Table:
+    table = Table("figure", "unit", box=None, header_style="dim")
+    for name in ("value", "95 % interval", "threshold", "n"):
+        table.add_column(name, justify="right")
+    table.add_column("status")
+    for figure in figures:
+        interval = "" if figure.low is None else f"{figure.low:.4f} – {figure.high:.4f}"
+        table.add_row(
+            figure.name,
+            figure.unit,
+            "no data" if figure.value is None else f"{figure.value:.4f}",
+            interval,
+            "" if figure.threshold is None else f"{figure.threshold:g}",
+            f"{figure.n:,}",
+            figure.status.value,
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Whether what is measured now still looks like what was measured before."""

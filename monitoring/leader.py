@@ -1,0 +1,50 @@
+"""Which of several schedulers leads: the one whose session holds an advisory lock in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+LOCK = 0x62616E4D6F6E  # "banMon"
+
+_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
+_UNLOCK = text("SELECT pg_advisory_unlock(:lock)")
+
+
+class Lease:
+    """Leadership, for as long as the session that holds the lock lives."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def holds(self) -> bool:
+        """Whether the session is still there: it ends with the lock, so nothing else is asked."""
+        try:
+            await self._connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            return False
+        return True
+
+
+@asynccontextmanager
+async def lease(engine: AsyncEngine) -> AsyncIterator[Lease | None]:
+    """A lease, or None while another session has it; given back at the block's end.
+
+    Errors: sqlalchemy.exc.OperationalError where Postgres cannot be reached.
+    """
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        asked = await connection.execute(_LOCK, {"lock": LOCK})
+        if not asked.scalar_one():
+            yield None
+            return
+        try:
+            yield Lease(connection)
+        finally:
+            # The pool keeps the session, and with it the lock; a session that is gone has neither.
+            with suppress(DBAPIError):
+                await connection.execute(_UNLOCK, {"lock": LOCK})

@@ -1,0 +1,30 @@
+"""Which span of time a job looks at: whole hours or days in UTC, never the unfinished one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from monitoring.types import Window
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def last_full(period: timedelta, at: datetime) -> Window:
+    """The latest whole period that ended at `at` or before; `at` must be aware."""
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone names no window")
+    end = at.astimezone(UTC) - (at - _EPOCH) % period
+    return Window(end - period, end)
+
+
+def full_since(period: timedelta, since: datetime, at: datetime, *, limit: int) -> list[Window]:
+    """The whole periods that began at `since` or later and have ended by `at`, oldest first.
+
+    Limits: the latest `limit` of them, so that a month of standstill is not caught up all at once.
+    """
+    latest = last_full(period, at)
+    windows = []
+    while len(windows) < limit and latest.start >= since:
+        windows.append(latest)
+        latest = Window(latest.start - period, latest.start)
+    return windows[::-1]
