@@ -1,0 +1,138 @@
+"""Which passages belong to a question?
+
+Two rankings are fused by reciprocal rank: nearness of meaning (pgvector, cosine) and shared words
+(Postgres full-text). Each finds what the other misses: paraphrases, and names or part numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from guardrails.types import Passage
+
+Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
+"""Texts to unit vectors of 384 floats, one a text, in order."""
+
+CANDIDATES = 40
+"""Passages that each ranking offers; both recall and cost grow with it."""
+
+RANK_OFFSET = 60
+"""The k of reciprocal rank fusion: the larger, the less the first places count."""
+
+NEAR = 0.35
+"""Cosine from which a passage is kept for its meaning alone."""
+
+RELATED = 0.20
+"""Cosine from which a passage is kept when it also shares words with the question."""
+
+SHARED = 0.5
+"""The share of the question's words that this takes."""
+
+MAX_QUERY_CHARACTERS = 2_000
+"""What is read of a question. The encoder stops after 256 tokens anyway."""
+
+# The words are joined by `|`: a question's every word stands in no passage, and `&` would find
+# nothing. `plainto` and not `websearch`, since in prose a hyphen is no negation. The language is
+# the index's own, English; the words of others pass its stemmer nearly unchanged.
+# The order by distance stands alone in its subquery: so the hnsw index can serve it.
+_SEARCH = text("""
+WITH asked AS (
+    SELECT CAST(replace(CAST(plainto_tsquery('english', :query) AS text), ' & ', ' | ') AS tsquery)
+               AS words,
+           tsvector_to_array(to_tsvector('english', :query)) AS lexemes
+),
+near AS (
+    SELECT id, row_number() OVER (ORDER BY distance) AS rank FROM (
+        SELECT id, embedding <=> CAST(:embedding AS vector) AS distance
+        FROM passages WHERE collection = :collection
+        ORDER BY embedding <=> CAST(:embedding AS vector) LIMIT :candidates
+    ) AS nearest
+),
+matching AS (
+    SELECT id, row_number() OVER (ORDER BY weight DESC, id) AS rank FROM (
+        SELECT id, ts_rank_cd(search, words, 1) AS weight
+        FROM passages, asked WHERE collection = :collection AND search @@ words
+        ORDER BY weight DESC, id LIMIT :candidates
+    ) AS matched
+),
+fused AS (
+    SELECT id,
+           coalesce(1.0 / (:offset + near.rank), 0) + coalesce(1.0 / (:offset + matching.rank), 0)
+               AS score
+    FROM near FULL JOIN matching USING (id)
+),
+judged AS (
+    SELECT passages.*, fused.score,
+           1 - (embedding <=> CAST(:embedding AS vector)) AS similarity,
+           CAST(cardinality(ARRAY(
+               SELECT unnest(tsvector_to_array(search)) INTERSECT SELECT unnest(lexemes)
+           )) AS float8) / greatest(cardinality(lexemes), 1) AS shared
+    FROM fused JOIN passages USING (id), asked
+)
+SELECT judged.id, document_id, title, source, judged.text, score, start_offset, end_offset
+FROM judged JOIN documents ON documents.id = document_id
+WHERE similarity >= :near OR (similarity >= :related AND shared >= :shared)
+ORDER BY score DESC, similarity DESC, judged.id
+LIMIT :limit
+""")
+
+# Without it, hnsw looks at its 40 nearest rows of all collections and only then drops the others'.
+_WITHIN_COLLECTION = text("SELECT set_config('hnsw.iterative_scan', 'strict_order', true)")
+
+
+class Retriever:
+    """Finds passages in the database; `embed` turns a question into a vector."""
+
+    def __init__(self, engine: AsyncEngine, embed: Embed) -> None:
+        self._engine = engine
+        self._embed = embed
+
+    async def retrieve(self, query: str, *, collection: str, limit: int) -> tuple[Passage, ...]:
+        """The best passages of a collection, best first, numbered from 1; perhaps none.
+
+        Units:  `score` is the sum of reciprocal ranks, at most 2 / (RANK_OFFSET + 1).
+        Limits: the first MAX_QUERY_CHARACTERS of the question; NEAR, RELATED and SHARED keep out
+                what does not belong to it (docs/models/groundedness.md has the figures).
+        Errors: the embedder's (GuardUnavailable) and the database's (sqlalchemy.exc) come through.
+        Cost:   one embedding and one statement.
+        """
+        query = " ".join(query[:MAX_QUERY_CHARACTERS].replace("\0", " ").split())
+        if not query or limit < 1:
+            return ()
+        [embedding] = await self._embed([query])
+        values = {
+            "query": query,
+            "embedding": vector_literal(embedding),
+            "collection": collection,
+            "candidates": max(CANDIDATES, limit),
+            "offset": RANK_OFFSET,
+            "near": NEAR,
+            "related": RELATED,
+            "shared": SHARED,
+            "limit": limit,
+        }
+        async with self._engine.connect() as connection:
+            await connection.execute(_WITHIN_COLLECTION)
+            rows = (await connection.execute(_SEARCH, values)).all()
+        return tuple(
+            Passage(
+                number=number,
+                passage_id=str(row.id),
+                document_id=str(row.document_id),
+                title=row.title,
+                source=row.source,
+                text=row.text,
+                score=float(row.score),
+                start=row.start_offset,
+                end=row.end_offset,
+            )
+            for number, row in enumerate(rows, 1)
+        )
+
+
+def vector_literal(embedding: Sequence[float]) -> str:
+    """A vector as pgvector reads it from text."""
+    return "[" + ",".join(map(repr, map(float, embedding))) + "]"
