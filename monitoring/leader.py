@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 LOCK = 0x62616E4D6F6E  # "banMon"
@@ -25,7 +25,7 @@ class Lease:
         """Whether the session is still there: it ends with the lock, so nothing else is asked."""
         try:
             await self._connection.execute(text("SELECT 1"))
-        except DBAPIError:
+        except SQLAlchemyError:
             return False
         return True
 
@@ -46,5 +46,5 @@ async def lease(engine: AsyncEngine) -> AsyncIterator[Lease | None]:
             yield Lease(connection)
         finally:
             # The pool keeps the session, and with it the lock; a session that is gone has neither.
-            with suppress(DBAPIError):
+            with suppress(SQLAlchemyError):
                 await connection.execute(_UNLOCK, {"lock": LOCK})

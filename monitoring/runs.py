@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.exchange_log.tables import monitor_runs
@@ -54,7 +55,9 @@ async def claim(engine: AsyncEngine, job: str, window: Window) -> AsyncIterator[
             yield granted
         finally:
             if granted:
-                await connection.execute(_UNLOCK, key)
+                # A session that is gone has taken its lock along.
+                with suppress(SQLAlchemyError):
+                    await connection.execute(_UNLOCK, key)
 
 
 async def record(engine: AsyncEngine, run: Run) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitoring import runs
@@ -74,8 +74,8 @@ async def serve(
                             await _pause(stop, poll_seconds)
                     finally:
                         scheduler.shutdown(wait=False)
-        except DBAPIError as error:
-            logger.warning("Postgres is away: %s", type(error.orig).__name__)
+        except SQLAlchemyError as error:
+            logger.warning("Postgres is away: %s", type(error).__name__)
         await _pause(stop, poll_seconds)
 
 
