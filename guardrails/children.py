@@ -38,12 +38,13 @@ class Program:
     """What to run, how to see that it is ready, and how long to wait for its end.
 
     `stage` orders the stop: a higher one is stopped before the lower ones that it needs. Without
-    `ready` a program counts as ready when it has lived for a second.
+    `ready` a program counts as ready when it has lived for a second. Without `log` it writes to
+    where we write.
     """
 
     name: str
     command: Sequence[str]
-    log: Path
+    log: Path | None
     environment: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], Awaitable[bool]] | None = None
     stage: int = 0
@@ -137,8 +138,8 @@ class Children:
             crashes = 1 if healthy else crashes + 1
             pause = self._backoff[min(crashes, len(self._backoff)) - 1]
             self._say(
-                f"{program.name} {_how(status)}; starting it again in {pause:g} s. "
-                f"Its log: {program.log}"
+                f"{program.name} {_how(status)}; starting it again in {pause:g} s."
+                + (f" Its log: {program.log}" if program.log else "")
             )
             await asyncio.sleep(pause)
             child.process, child.started = await _spawn(program), time.monotonic()
@@ -157,14 +158,17 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else
 
 
 async def _spawn(program: Program) -> asyncio.subprocess.Process:
-    program.log.parent.mkdir(parents=True, exist_ok=True)
     parent = os.getpid()
-    with program.log.open("ab") as log:
+    with contextlib.ExitStack() as stack:
+        output = None
+        if program.log is not None:
+            program.log.parent.mkdir(parents=True, exist_ok=True)
+            output = stack.enter_context(program.log.open("ab"))
         return await asyncio.create_subprocess_exec(
             *program.command,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             env={**os.environ, **program.environment},
             start_new_session=True,
             preexec_fn=lambda: die_with_parent(parent),
@@ -209,7 +213,9 @@ def _how(status: int) -> str:
     return f"ended with status {status}"
 
 
-def _log_end(log: Path, lines: int = 15) -> str:
+def _log_end(log: Path | None, lines: int = 15) -> str:
+    if log is None:
+        return ""
     try:
         end = log.read_text(errors="replace").splitlines()[-lines:]
     except OSError:

@@ -79,3 +79,7 @@ def _where(location: tuple[int | str, ...], message: str) -> str:
 def _refuse(message: str) -> None:
     click.secho(f"banister: {message}", fg="red", err=True)
     sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,9 +15,19 @@ DONE = b"[DONE]"
 
 # What `transformers serve` takes and heeds; most others it would refuse.
 FIELDS = frozenset(
-    ("messages", "prompt", "suffix", "model", "max_tokens", "max_completion_tokens", "temperature")
-    + ("top_p", "seed", "stop", "frequency_penalty", "logit_bias", "tools", "tool_choice")
-    + ("response_format", "stream", "chat_template_kwargs")
+    {
+        *(
+            "messages",
+            "prompt",
+            "suffix",
+            "model",
+            "max_tokens",
+            "max_completion_tokens",
+            "temperature",
+        ),
+        *("top_p", "seed", "stop", "frequency_penalty", "logit_bias", "tools", "tool_choice"),
+        *("response_format", "stream", "chat_template_kwargs"),
+    }
 )
 NUMBERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "frequency_penalty")
 

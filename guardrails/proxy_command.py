@@ -1,0 +1,91 @@
+"""How is the proxy served: uvicorn on httptools and uvloop, and an inference worker beside it?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+
+import click
+import uvicorn
+
+from guardrails.addresses import answers, inference_socket
+from guardrails.app import App, create
+from guardrails.children import Children, die_with_parent
+from guardrails.programs import Programs
+from guardrails.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 4
+
+
+@click.command()
+@click.option(
+    "--alone", is_flag=True, help="Expect the inference worker to be run by somebody else."
+)
+def proxy(alone: bool) -> None:
+    """Serve the guarded API, with an inference worker unless one answers."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings()
+    if alone or answers(inference_socket(settings.data_dir)):
+        serve(settings)
+    else:
+        asyncio.run(_with_worker(settings))
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal. Open exchanges get four seconds to end."""
+    uvicorn.run(
+        "guardrails.proxy_command:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        # Every exchange is recorded already; a second log would cost a tenth of the throughput.
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+def application() -> App:
+    """The app; a worker process of several ends when the process that runs it does."""
+    if multiprocessing.parent_process() is not None:
+        die_with_parent(os.getppid())
+    return create()
+
+
+async def _with_worker(settings: Settings) -> None:
+    """Run the inference worker and the proxy side by side, each restarted when it crashes."""
+    programs = Programs(settings, log_to_files=False)
+    children = Children(logger.warning)
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    start = asyncio.create_task(_start(children, programs))
+    waiting = asyncio.create_task(asked.wait())
+    try:
+        await asyncio.wait({start, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            start.result()
+            await waiting
+    finally:
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        await children.stop()
+
+
+async def _start(children: Children, programs: Programs) -> None:
+    await children.start(programs.inference())
+    await children.start(programs.proxy())
