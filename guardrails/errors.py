@@ -1,9 +1,9 @@
 """What can go wrong, and at which arrow of the path.
 
-    request ─▶ normalise ─▶ check ─▶ ground ─▶ format ─▶ call the model ─▶ check ─▶ record ─▶ response
-       │                      │        │         │           │               │         │
-    BadRequest      GuardUnavailable   │    ConfigError  UpstreamError  GuardUnavailable
-    (400…413)                 GuardUnavailable           UpstreamTimeout           LogUnavailable
+    request ─▶ normalise ─▶ check ─▶ ground ─▶ format ─▶ call the model ─▶ check ─▶ record
+       │                      └────────┴──┬──────┘              │            │        │
+    BadRequest                    GuardUnavailable       UpstreamError       │  LogUnavailable
+                                                         UpstreamTimeout  GuardUnavailable
 
 `ConfigError` is also what stops the process at start. Each error is translated once, in `wire/`, to
 the caller's protocol. Messages say what to do next and never hold the caller's text or a secret.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class BanisterError(Exception):
-    """Base of all: an HTTP status, OpenAI's error `type` and `code`, and perhaps the field at fault."""
+    """Base of all: an HTTP status, OpenAI's error `type` and `code`, the field at fault."""
 
     status = 500
     type = "api_error"
@@ -43,7 +43,7 @@ class ConfigError(BanisterError):
 
 
 class BadRequest(BanisterError):
-    """The caller's request cannot be served as it stands (400, or 401/403/404/405/413 by `status`)."""
+    """The request cannot be served as it stands: 400, or by `status` 401, 403, 404, 405, 413."""
 
     status = 400
     type = "invalid_request_error"

@@ -30,7 +30,7 @@ class UpstreamSettings(_Strict):
     name: str
     url: str = Field(description="Base URL with its version path, as http://gpu-1:8000/v1")
     model: str = Field(description="The name that applications ask for")
-    served_as: str | None = Field(None, description="The name that the endpoint expects, if another")
+    served_as: str | None = Field(None, description="The name that the endpoint expects")
     version: str = "1"
     weight: float = Field(1.0, ge=0)
     api_key_env: str | None = Field(None, description="Environment variable that holds its key")
@@ -46,6 +46,7 @@ class GroundingSettings(_Strict):
 
     collection: str = "default"
     passages: int = Field(4, gt=0, le=50)
+    on_error: Literal["fail", "skip"] = Field("fail", description="When nothing can be looked up")
 
 
 class RouteSettings(_Strict):
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     key_secret: SecretStr | None = Field(None, description="None: made once, kept in data_dir")
     check_seconds: float = Field(5.0, gt=0, description="Deadline of one side's checks")
     max_body_bytes: int = Field(8 * 2**20, gt=0)
+    max_answer_bytes: int = Field(16 * 2**20, gt=0)
     max_messages: int = Field(2_000, gt=0)
     max_concurrency: int = Field(2_000, gt=0, description="Exchanges at once in a worker")
     log_queue_records: int = Field(50_000, gt=0, description="Records kept while Postgres is away")

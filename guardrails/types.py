@@ -81,8 +81,9 @@ class Check(Struct, frozen=True, omit_defaults=True):
 
     `detections` holds every label's highest score, also the harmless ones (drift needs the whole
     distribution), and each span that was found. `error` is set when the detector could not run:
-    then there are no detections, and the policy's `on_error` decides. `uncovered` names what was
-    not scanned (`messages[2].content[1]: image`).
+    then there are no detections, and the policy's `on_error` decides. `skipped` says why a detector
+    had nothing to measure (groundedness without passages): then its rules do not apply. `uncovered`
+    names what was not scanned (`messages[2].content[1]: image`).
     """
 
     detector: str
@@ -91,17 +92,22 @@ class Check(Struct, frozen=True, omit_defaults=True):
     detections: tuple[Detection, ...] = ()
     seconds: float = 0.0
     error: str | None = None
+    skipped: str | None = None
     uncovered: tuple[str, ...] = ()
 
 
 class Reason(Struct, frozen=True, omit_defaults=True):
-    """Why a rule fired: the rule, what it saw, and what it asks for."""
+    """Why a rule fired: the rule, what it saw, and what it asks for.
+
+    `segment` numbers the texts of `side` (input or output). Without a score the check could not
+    run, and `error` says why.
+    """
 
     rule: str
     detector: str
     label: str
     action: Action
-    stage: Stage
+    side: Stage
     threshold: float
     score: float | None = None
     segment: int | None = None
@@ -161,11 +167,14 @@ class Caller(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """What went wrong with an exchange: the error's code and a message without user text."""
+    """What went wrong with an exchange, as it is told to the caller; never holds user text."""
 
     code: str
     message: str
     status: int
+    type: str = "api_error"
+    param: str | None = None
+    retry_after_seconds: int | None = None
 
 
 class Exchange(Struct, frozen=True, kw_only=True):
@@ -209,8 +218,11 @@ class Exchange(Struct, frozen=True, kw_only=True):
         """Whether the policy withheld the request or the answer."""
         return self.verdict.action is Action.BLOCK
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be done for it: withheld, or failed."""
+        return self.blocked or self.failure is not None
+
     def evolve(self, **changes: Any) -> Exchange:
         """A copy with some fields replaced."""
         return msgspec.structs.replace(self, **changes)
-
-

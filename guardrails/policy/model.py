@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from guardrails.errors import ConfigError
 from guardrails.types import Action, Stage
@@ -30,6 +30,7 @@ class Rule(BaseModel):
     action: Action
     on_error: Action = Field(description="What it asks for when its check could not run")
     mode: Literal["enforce", "shadow"] = "enforce"
+    roles: tuple[str, ...] | None = Field(None, description="Roles of the texts; None: all")
     routes: tuple[str, ...] | None = Field(None, description="None: all")
     tenants: tuple[str, ...] | None = Field(None, description="None: all")
     keys: tuple[str, ...] | None = Field(None, description="Key ids; None: all")
@@ -44,7 +45,7 @@ class Policy(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     blocked_message: str = "This request was declined by the content policy."
     rules: tuple[Rule, ...]
-    version: str = Field("", exclude=True)
+    _source: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> Policy:
@@ -54,26 +55,33 @@ class Policy(BaseModel):
         return self
 
     @property
+    def source(self) -> str:
+        """The text that it was read from."""
+        return self._source
+
+    @property
+    def version(self) -> str:
+        """The first twelve hex digits of the source's SHA-256."""
+        return hashlib.sha256(self._source.encode()).hexdigest()[:12]
+
+    @property
     def label(self) -> str:
         """How it is named on the wire and in the log: `name@version`."""
         return f"{self.name}@{self.version}"
 
 
 def parse_policy(text: str, known: Known) -> Policy:
-    """A policy from YAML; raises ConfigError that names every fault and what would be right.
-
-    `version` is the first twelve hex digits of the text's SHA-256.
-    """
+    """A policy from YAML; raises ConfigError that names every fault and what would be right."""
     try:
         data = yaml.safe_load(text)
-        policy = Policy.model_validate({**data} if isinstance(data, dict) else data)
+        policy = Policy.model_validate(data)
     except (yaml.YAMLError, ValidationError) as error:
         raise ConfigError(f"The policy is not valid: {error}") from error
     faults = [fault for rule in policy.rules if (fault := _fault(rule, known))]
     if faults:
         raise ConfigError("The policy is not valid: " + "; ".join(faults))
-    version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return policy.model_copy(update={"version": version})
+    policy._source = text
+    return policy
 
 
 def read_policy(path: Path, known: Known) -> Policy:
@@ -85,6 +93,15 @@ def read_policy(path: Path, known: Known) -> Policy:
     return parse_policy(text, known)
 
 
+def detectors_named(path: Path) -> set[str]:
+    """The detectors that a policy file names, before their labels are known."""
+    try:
+        data = yaml.safe_load(path.read_text())
+        return {rule["detector"] for rule in data["rules"]}
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise ConfigError(f"The policy cannot be read: {error}") from error
+
+
 def _fault(rule: Rule, known: Known) -> str | None:
     if rule.detector not in known:
         return f"{rule.id}: no detector {rule.detector!r}; there are {', '.join(sorted(known))}"
@@ -93,4 +110,6 @@ def _fault(rule: Rule, known: Known) -> str | None:
         return f"{rule.id}: {rule.detector} has no label {rule.label!r}; it has {labels}"
     if rule.action is Action.ALLOW:
         return f"{rule.id}: a rule that allows does nothing; use flag, redact or block"
+    if rule.on_error is Action.REDACT:
+        return f"{rule.id}: on_error is allow, flag or block: the unchecked cannot be redacted"
     return None

@@ -1,0 +1,72 @@
+"""Who may ask: an API key for the route, or, while there are no keys at all, a local program."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+from guardrails.errors import BadRequest
+from guardrails.keys import KeyRing
+from guardrails.types import Caller
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+class Access:
+    """Decides on each request by its key and its routed path, never by its Host header.
+
+    Without any key configured only this machine is served: the connection must come from loopback,
+    not through another proxy, and name a loopback host (a page that rebinds its DNS name does not).
+    """
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    def caller(
+        self, headers: Mapping[bytes, bytes], client: Sequence[object] | None, route: str
+    ) -> Caller:
+        """Who asks. Errors: BadRequest 401 (no valid key) or 403 (not for this route)."""
+        if self._keys.empty:
+            if is_local(headers, client):
+                return Caller()
+            raise BadRequest(
+                "Without an API key only this machine is served; make one with "
+                "`banister keys create`.",
+                code="invalid_api_key",
+                status=401,
+            )
+        key = self._keys.authenticate(presented_key(headers))
+        if key is None:
+            raise BadRequest(
+                "The API key is missing, unknown, expired or revoked.",
+                code="invalid_api_key",
+                status=401,
+            )
+        if not key.may("infer", route):
+            raise BadRequest(
+                "This API key is not for this route.", code="key_not_allowed", status=403
+            )
+        return Caller(key.id, key.tenant)
+
+
+def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """The key that a request shows: OpenAI's bearer token, Anthropic's or Azure's header."""
+    scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and token:
+        shown = token
+    else:
+        shown = headers.get(b"x-api-key") or headers.get(b"api-key") or b""
+    return shown.strip().decode("latin-1") or None
+
+
+def is_local(headers: Mapping[bytes, bytes], client: Sequence[object] | None) -> bool:
+    """Whether a request comes from a program on this machine, as far as one can tell."""
+    if client is None or b"x-forwarded-for" in headers or b"forwarded" in headers:
+        return False
+    try:
+        address = ipaddress.ip_address(str(client[0]))
+    except ValueError:
+        return False
+    host = headers.get(b"host", b"").decode("latin-1")
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    return address.is_loopback and name.lower() in _LOCAL_NAMES

@@ -1,0 +1,344 @@
+"""OpenAI chat completions: `/v1/chat/completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from guardrails.errors import BadRequest
+from guardrails.grounding.cite import annotations, context_citations
+from guardrails.types import Exchange, Segment, Stage, Usage
+from guardrails.wire.body import wrong_type
+from guardrails.wire.results import (
+    blocking_segments,
+    guardrail,
+    prompt_results,
+    side_results,
+    with_results,
+)
+from guardrails.wire.texts import Texts
+
+PROTOCOL = "chat"
+PATH = "/chat/completions"
+
+WITHHELD = "[This turn was withheld by the content policy.]"
+_FIXED_DELTAS = frozenset({"role", "type", "id", "object", "index"})
+
+
+def check_request(body: dict[str, Any], *, most_messages: int) -> None:
+    """Refuse what later steps could not read; everything else is the upstream's to judge."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise wrong_type("messages", "a non-empty array")
+    if len(messages) > most_messages:
+        raise BadRequest(f"More than {most_messages} messages.", param="messages", status=413)
+    for number, message in enumerate(messages):
+        _check_message(f"messages[{number}]", message)
+    if not isinstance(body.get("stream", False), bool | None):
+        raise wrong_type("stream", "a boolean")
+    if not isinstance(body.get("tools"), list | None):
+        raise wrong_type("tools", "an array")
+
+
+def _check_message(at: str, message: Any) -> None:
+    if not isinstance(message, dict):
+        raise wrong_type(at, "an object")
+    if not isinstance(message.get("role"), str):
+        raise wrong_type(f"{at}.role", "a string")
+    content = message.get("content")
+    if not isinstance(content, str | list | None):
+        raise wrong_type(f"{at}.content", "a string, an array or null")
+    if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
+        raise wrong_type(f"{at}.content", "an array of objects")
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list | None) or not all(isinstance(c, dict) for c in calls or ()):
+        raise wrong_type(f"{at}.tool_calls", "an array of objects")
+
+
+def inputs(body: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """Every text that goes to the model: turns, tool calls and results, tool descriptions."""
+    texts = Texts()
+    for number, message in enumerate(body["messages"]):
+        role = message["role"]
+        stage = Stage.TOOL_RESULT if role in ("tool", "function") else Stage.INPUT
+        at = ("messages", number)
+        texts.add_content(stage, role, number, (*at, "content"), message.get("content"))
+        texts.add(stage, role, number, (*at, "refusal"), message.get("refusal"))
+        texts.add_calls(number, at, message)
+    for number, tool in enumerate(body.get("tools") or ()):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict):
+            at = ("tools", number, "function", "description")
+            texts.add(Stage.INPUT, "tool_definition", number, at, function.get("description"))
+    return texts.done()
+
+
+def question(body: dict[str, Any]) -> str | None:
+    """The last user turn's text, which grounding looks up."""
+    for message in reversed(body["messages"]):
+        if message["role"] == "user":
+            content = message.get("content")
+            if isinstance(content, list):
+                content = "\n".join(p["text"] for p in content if isinstance(p.get("text"), str))
+            return content or None
+    return None
+
+
+def without_blocked_turns(body: dict[str, Any], notices: Collection[str]) -> dict[str, Any]:
+    """The body with earlier blocked turns masked, so that one block does not poison the rest.
+
+    A blocked turn is known by its answer: an assistant message that is one of the policy's own
+    notices. The user turn before it is withheld from the detectors and from the model alike, so a
+    caller who forges the notice only silences himself.
+    """
+    messages = body["messages"]
+    masked: dict[int, dict[str, Any]] = {}
+    for number, message in enumerate(messages):
+        if message["role"] == "assistant" and _said(message) in notices:
+            before = number - 1
+            while before >= 0 and messages[before]["role"] == "user" and before not in masked:
+                masked[before] = {"role": "user", "content": WITHHELD}
+                before -= 1
+    if not masked:
+        return body
+    return {**body, "messages": [masked.get(i, message) for i, message in enumerate(messages)]}
+
+
+def _said(message: dict[str, Any]) -> Any:
+    content = message.get("content")
+    return content if isinstance(content, str) else message.get("refusal")
+
+
+def outputs(answer: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """Every text that the model gave, of all choices; `Segment.index` is the choice's index."""
+    texts = Texts()
+    for number, choice in enumerate(answer["choices"]):
+        message = choice.get("message") or {}
+        index, at = choice.get("index", number), ("choices", number, "message")
+        texts.add_content(
+            Stage.OUTPUT, "assistant", index, (*at, "content"), message.get("content")
+        )
+        for field in ("refusal", "reasoning_content", "reasoning"):
+            role = "assistant" if field == "refusal" else "reasoning"
+            texts.add(Stage.OUTPUT, role, index, (*at, field), message.get(field))
+        texts.add_calls(index, at, message)
+        audio = message.get("audio")
+        if isinstance(audio, dict):
+            where = (*at, "audio", "transcript")
+            texts.add(Stage.OUTPUT, "assistant", index, where, audio.get("transcript"))
+            texts.skip((*at, "audio"), "audio")
+    return texts.done()
+
+
+def is_answer(answer: Any) -> bool:
+    """Whether an upstream's body is a completion at all."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict) and isinstance(choice.get("message"), dict | None)
+        for choice in choices
+    )
+
+
+def usage(answer: dict[str, Any]) -> Usage:
+    """Tokens as the upstream counted them."""
+    counted = answer.get("usage") or {}
+    return Usage(counted.get("prompt_tokens"), counted.get("completion_tokens"))
+
+
+def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
+    """The answer of a withheld exchange: an ordinary completion that says so.
+
+    A blocked request gets one choice for each that was asked for. In a blocked answer only the
+    choices at fault are exchanged; the others stand as the model gave them.
+    """
+    if exchange.completion is None:
+        count = exchange.request.get("n") or 1
+        answer = {
+            "id": f"chatcmpl-{exchange.id}",
+            "object": "chat.completion",
+            "created": int(exchange.started_at.timestamp()),
+            "model": exchange.model,
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+        given: list[dict[str, Any]] = [{"index": index} for index in range(count)]
+        at_fault = set(range(count))
+    else:
+        answer, given = exchange.completion, exchange.completion["choices"]
+        at_fault = {exchange.outputs[i].index for i in blocking_segments(exchange)}
+    results = side_results(exchange, Stage.OUTPUT)
+    choices = [
+        _withheld(exchange, choice, message, results)
+        if choice.get("index", number) in at_fault
+        else choice
+        for number, choice in enumerate(given)
+    ]
+    return {
+        **answer,
+        "choices": choices,
+        "prompt_filter_results": prompt_results(exchange),
+        "guardrail": guardrail(exchange),
+    }
+
+
+def finished(exchange: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with its citations and with what the policy found."""
+    answer = with_results(exchange, answer)
+    if not exchange.citations:
+        return answer
+    choices = [
+        {**choice, "message": _cited(exchange, choice.get("index", number), choice["message"])}
+        for number, choice in enumerate(answer["choices"])
+    ]
+    return {**answer, "choices": choices}
+
+
+def _cited(exchange: Exchange, index: int, message: dict[str, Any]) -> dict[str, Any]:
+    citations = [citation for citation in exchange.citations if citation.choice == index]
+    return {
+        **message,
+        "annotations": [
+            *(message.get("annotations") or ()),
+            *annotations(citations, exchange.passages),
+        ],
+        "context": {"citations": context_citations(exchange.passages)},
+    }
+
+
+def _withheld(
+    exchange: Exchange, choice: dict[str, Any], message: str, results: dict[str, Any]
+) -> dict[str, Any]:
+    wanted = exchange.request.get("response_format") or {}
+    # A refusal must not look like the JSON that the caller's parser expects.
+    structured = isinstance(wanted, dict) and wanted.get("type") in ("json_schema", "json_object")
+    return {
+        "index": choice.get("index", 0),
+        "message": {
+            "role": "assistant",
+            "content": None if structured else message,
+            "refusal": message,
+        },
+        "logprobs": None,
+        "finish_reason": "content_filter",
+        "content_filter_results": results,
+    }
+
+
+class Fold:
+    """Puts a stream's chunks together to the answer that would have come unstreamed.
+
+    Cost: linear in the answer: pieces are kept in lists and joined once.
+    """
+
+    def __init__(self) -> None:
+        self._answer: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Take in one chunk; unknown fields are kept, the last one wins."""
+        for field, value in chunk.items():
+            if field != "choices" and (value is not None or field not in self._answer):
+                self._answer[field] = value
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index", 0)
+            kept = self._choices.setdefault(index, {"index": index, "message": {}})
+            for field, value in choice.items():
+                if field == "delta":
+                    _merge(kept["message"], value or {})
+                elif field == "logprobs" and isinstance(value, dict):
+                    _merge(kept.setdefault("logprobs", {}), value)
+                elif value is not None or field not in kept:
+                    kept[field] = value
+
+    def result(self) -> dict[str, Any]:
+        """The whole answer so far."""
+        choices = []
+        for _, choice in sorted(self._choices.items()):
+            message = _joined(choice["message"])
+            message.setdefault("role", "assistant")
+            message.setdefault("content", None)
+            choices.append({**_joined(choice), "message": message})
+        return {**self._answer, "object": "chat.completion", "choices": choices}
+
+
+class _Pieces(list[str]):
+    """A string under construction."""
+
+
+class _ByIndex(dict[int, Any]):
+    """A list under construction whose items each name their index, as `tool_calls` do."""
+
+
+def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
+    for field, value in delta.items():
+        kept = into.get(field)
+        if value is None:
+            into.setdefault(field, None)
+        elif field in _FIXED_DELTAS:
+            into[field] = value
+        elif isinstance(value, str):
+            if not isinstance(kept, _Pieces):
+                kept = into[field] = _Pieces()
+            kept.append(value)
+        elif isinstance(value, dict):
+            if not isinstance(kept, dict):
+                kept = into[field] = {}
+            _merge(kept, value)
+        elif isinstance(value, list):
+            _merge_list(into, field, value)
+        else:
+            into[field] = value
+
+
+def _merge_list(into: dict[str, Any], field: str, value: list[Any]) -> None:
+    kept = into.get(field)
+    if value and all(isinstance(item, dict) and "index" in item for item in value):
+        if not isinstance(kept, _ByIndex):
+            kept = into[field] = _ByIndex()
+        for item in value:
+            _merge(kept.setdefault(item["index"], {}), item)
+    elif type(kept) is list:
+        kept.extend(value)
+    else:
+        into[field] = list(value)
+
+
+def _joined(node: Any) -> Any:
+    if isinstance(node, _Pieces):
+        return "".join(node)
+    if isinstance(node, _ByIndex):
+        return [_joined(item) for _, item in sorted(node.items())]
+    if isinstance(node, dict):
+        return {field: _joined(value) for field, value in node.items()}
+    return node
+
+
+def unfold(answer: dict[str, Any], *, include_usage: bool) -> Iterator[dict[str, Any]]:
+    """The chunks that stream a whole answer: per choice its role, its message, its end."""
+    base = {
+        field: value
+        for field, value in answer.items()
+        if field not in ("choices", "usage", "guardrail", "prompt_filter_results")
+    }
+    base["object"] = "chat.completion.chunk"
+    first = {f: answer[f] for f in ("prompt_filter_results",) if f in answer}
+    for number, choice in enumerate(answer["choices"]):
+        index = choice.get("index", number)
+        message = {f: v for f, v in choice["message"].items() if f != "role" and v is not None}
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):
+            message["tool_calls"] = [{"index": i, **call} for i, call in enumerate(calls)]
+        rest = {f: v for f, v in choice.items() if f not in ("index", "message", "finish_reason")}
+        role = {"role": "assistant", "content": ""}
+        opening = {"index": index, "delta": role, "finish_reason": None}
+        yield {**base, "choices": [opening], **(first if number == 0 else {})}
+        if message:
+            body = {"index": index, "delta": message, "finish_reason": None}
+            if (logprobs := rest.pop("logprobs", None)) is not None:
+                body["logprobs"] = logprobs
+            yield {**base, "choices": [body]}
+        end = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason"), **rest}
+        last = number == len(answer["choices"]) - 1
+        extra = {"guardrail": answer["guardrail"]} if last and "guardrail" in answer else {}
+        yield {**base, "choices": [end], **extra}
+    if include_usage:
+        yield {**base, "choices": [], "usage": answer.get("usage")}

@@ -1,0 +1,166 @@
+"""OpenAI's older text completions: `/v1/completions`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from guardrails.types import Exchange, Segment, Stage
+from guardrails.wire import chat
+from guardrails.wire.body import wrong_type
+from guardrails.wire.results import (
+    blocking_segments,
+    guardrail,
+    prompt_results,
+    side_results,
+    with_results,
+)
+from guardrails.wire.texts import Texts
+
+PROTOCOL = "completions"
+PATH = "/completions"
+
+usage = chat.usage
+finished = with_results
+
+
+def check_request(body: dict[str, Any], *, most_messages: int) -> None:
+    """Refuse what later steps could not read."""
+    check_prompt(body, "prompt", most_messages)
+    if not isinstance(body.get("stream", False), bool | None):
+        raise wrong_type("stream", "a boolean")
+
+
+def check_prompt(body: dict[str, Any], field: str, most: int) -> None:
+    """A prompt is a string, an array of strings, or tokens in one or two levels of arrays."""
+    prompt = body.get(field)
+    if isinstance(prompt, str):
+        return
+    if not isinstance(prompt, list) or not prompt:
+        raise wrong_type(field, "a string or a non-empty array")
+    if len(prompt) > most and not isinstance(prompt[0], int):
+        raise wrong_type(field, f"an array of at most {most} texts")
+    if not all(isinstance(item, str | int | list) for item in prompt):
+        raise wrong_type(field, "an array of strings or tokens")
+
+
+def add_prompt(texts: Texts, body: dict[str, Any], field: str) -> None:
+    """The prompt's strings as segments; token arrays cannot be read and are named as such."""
+    prompt = body[field]
+    if isinstance(prompt, str):
+        texts.add(Stage.INPUT, "user", 0, (field,), prompt)
+    elif all(isinstance(item, str) for item in prompt):
+        for number, text in enumerate(prompt):
+            texts.add(Stage.INPUT, "user", number, (field, number), text)
+    else:
+        texts.skip((field,), "tokens")
+
+
+def inputs(body: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """The prompts, and the suffix to complete towards."""
+    texts = Texts()
+    add_prompt(texts, body, "prompt")
+    texts.add(Stage.INPUT, "user", 0, ("suffix",), body.get("suffix"))
+    return texts.done()
+
+
+def question(body: dict[str, Any]) -> str | None:
+    """Completions are not grounded."""
+    return None
+
+
+def without_blocked_turns(body: dict[str, Any], notices: Collection[str]) -> dict[str, Any]:
+    """A completion has no turns."""
+    return body
+
+
+def outputs(answer: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """The text of every choice."""
+    texts = Texts()
+    for number, choice in enumerate(answer["choices"]):
+        index = choice.get("index", number)
+        where = ("choices", number, "text")
+        texts.add(Stage.OUTPUT, "assistant", index, where, choice.get("text"))
+    return texts.done()
+
+
+def is_answer(answer: Any) -> bool:
+    """Whether an upstream's body is a completion at all."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    return isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices)
+
+
+def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
+    """An ordinary completion whose text is the policy's notice."""
+    if exchange.completion is None:
+        prompt = exchange.request["prompt"]
+        count = (exchange.request.get("n") or 1) * (
+            len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str) else 1
+        )
+        answer: dict[str, Any] = {
+            "id": f"cmpl-{exchange.id}",
+            "object": "text_completion",
+            "created": int(exchange.started_at.timestamp()),
+            "model": exchange.model,
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+        given: list[dict[str, Any]] = [{"index": index} for index in range(count)]
+        at_fault = set(range(count))
+    else:
+        answer, given = exchange.completion, exchange.completion["choices"]
+        at_fault = {exchange.outputs[i].index for i in blocking_segments(exchange)}
+    withheld = {
+        "text": message,
+        "logprobs": None,
+        "finish_reason": "content_filter",
+        "content_filter_results": side_results(exchange, Stage.OUTPUT),
+    }
+    choices = [
+        {"index": choice.get("index", number), **withheld}
+        if choice.get("index", number) in at_fault
+        else choice
+        for number, choice in enumerate(given)
+    ]
+    return {
+        **answer,
+        "choices": choices,
+        "prompt_filter_results": prompt_results(exchange),
+        "guardrail": guardrail(exchange),
+    }
+
+
+class Fold:
+    """Puts a stream's chunks together to the answer that would have come unstreamed."""
+
+    def __init__(self) -> None:
+        self._answer: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self._texts: dict[int, list[str]] = {}
+
+    def add(self, chunk: dict[str, Any]) -> None:
+        """Take in one chunk; unknown fields are kept, the last one wins."""
+        for field, value in chunk.items():
+            if field != "choices" and (value is not None or field not in self._answer):
+                self._answer[field] = value
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index", 0)
+            kept = self._choices.setdefault(index, {"index": index})
+            self._texts.setdefault(index, []).append(choice.get("text") or "")
+            kept.update((f, v) for f, v in choice.items() if v is not None or f not in kept)
+
+    def result(self) -> dict[str, Any]:
+        """The whole answer so far."""
+        choices = [
+            {**choice, "text": "".join(self._texts[index])}
+            for index, choice in sorted(self._choices.items())
+        ]
+        return {**self._answer, "choices": choices}
+
+
+def unfold(answer: dict[str, Any], *, include_usage: bool) -> Iterator[dict[str, Any]]:
+    """One chunk a choice, then the usage."""
+    base = {field: value for field, value in answer.items() if field not in ("choices", "usage")}
+    for choice in answer["choices"]:
+        yield {**base, "choices": [choice]}
+    if include_usage:
+        yield {**base, "choices": [], "usage": answer.get("usage")}

@@ -1,0 +1,30 @@
+"""How a text inside a JSON body is found and exchanged without touching the original."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Pointer = tuple[str | int, ...]
+
+
+def replaced(body: Any, texts: Mapping[Pointer, Any]) -> Any:
+    """A copy of `body` with some values exchanged; what is not on their way is shared."""
+    for pointer, value in texts.items():
+        body = _replaced(body, pointer, value)
+    return body
+
+
+def _replaced(node: Any, pointer: Pointer, value: Any) -> Any:
+    if not pointer:
+        return value
+    head, rest = pointer[0], pointer[1:]
+    copy = node.copy()
+    copy[head] = _replaced(node[head], rest, value)
+    return copy
+
+
+def shown(pointer: Iterable[str | int]) -> str:
+    """As a person writes it: `messages[2].content[0].text`."""
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in pointer)
+    return path.removeprefix(".")

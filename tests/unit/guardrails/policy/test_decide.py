@@ -1,0 +1,159 @@
+"""Rules against scores."""
+
+import pytest
+
+from guardrails.policy.decide import Ruling
+from guardrails.policy.model import Policy, Rule
+from guardrails.types import Action, Caller, Check, Detection, Segment, Stage
+
+CALLER = Caller(key_id="k1", tenant="acme")
+USER = Segment(Stage.INPUT, "user", 0, ("messages", 0, "content"), "hello")
+SYSTEM = Segment(Stage.INPUT, "system", 1, ("messages", 1, "content"), "be nice")
+RESULT = Segment(Stage.TOOL_RESULT, "tool", 2, ("messages", 2, "content"), "42")
+
+
+def rule(**changes):
+    fields = {
+        "id": "r",
+        "detector": "tox",
+        "label": "insult",
+        "stage": ["input"],
+        "threshold": 0.5,
+        "action": "block",
+        "on_error": "block",
+    }
+    return Rule(**{**fields, **changes})
+
+
+def check(*detections, **changes):
+    fields = {"detector": "tox", "version": "1", "side": Stage.INPUT, "detections": detections}
+    return Check(**{**fields, **changes})
+
+
+def decide(rules, checks, segments=(USER,), route="default"):
+    ruling = Ruling(Policy(name="p", rules=tuple(rules)))
+    return ruling.decide(checks, segments, side=Stage.INPUT, route=route, caller=CALLER)
+
+
+@pytest.mark.parametrize(
+    ("score", "action"),
+    [(0.0, Action.ALLOW), (0.499, Action.ALLOW), (0.5, Action.BLOCK), (1.0, Action.BLOCK)],
+)
+def test_rule_fires_at_its_threshold_and_above(score, action):
+    assert decide([rule()], [check(Detection("insult", score))]).action is action
+
+
+def test_the_strictest_of_all_rules_wins():
+    rules = [rule(id="a", action="flag"), rule(id="b", action="redact"), rule(id="c")]
+    for count, action in [(1, Action.FLAG), (2, Action.REDACT), (3, Action.BLOCK)]:
+        verdict = decide(rules[:count], [check(Detection("insult", 0.9, start=0, end=2))])
+        assert verdict.action is action
+        assert [reason.rule for reason in verdict.reasons] == ["a", "b", "c"][:count]
+
+
+@pytest.mark.parametrize("on_error", [Action.ALLOW, Action.FLAG, Action.BLOCK])
+@pytest.mark.parametrize(
+    ("checks", "error"),
+    [
+        ([], "the check did not run"),
+        ([check(error="the deadline passed")], "the deadline passed"),
+        ([check()], "no score for insult"),
+        ([check(Detection("threat", 0.9))], "no score for insult"),
+    ],
+    ids=["missing check", "failed check", "no detection", "missing label"],
+)
+def test_a_rule_that_could_not_be_checked_acts_by_its_on_error(on_error, checks, error):
+    verdict = decide([rule(on_error=on_error)], checks)
+    assert verdict.action is on_error
+    assert verdict.reasons[0].error == error
+    assert verdict.reasons[0].score is None
+
+
+def test_a_skipped_check_is_neither_fired_nor_failed():
+    assert decide([rule()], [check(skipped="no passages")]).reasons == ()
+
+
+def test_a_shadow_rule_leaves_a_reason_and_changes_nothing():
+    verdict = decide([rule(mode="shadow")], [check(Detection("insult", 0.9))])
+    assert verdict.action is Action.ALLOW
+    assert verdict.reasons[0].shadow
+    assert verdict.reasons[0].action is Action.BLOCK
+
+
+@pytest.mark.parametrize(
+    ("scope", "holds"),
+    [
+        ({}, True),
+        ({"routes": ("default",)}, True),
+        ({"routes": ("other",)}, False),
+        ({"tenants": ("acme",)}, True),
+        ({"tenants": ("rival",)}, False),
+        ({"keys": ("k1",)}, True),
+        ({"keys": ("k2",)}, False),
+        ({"routes": ("default",), "tenants": ("rival",)}, False),
+    ],
+)
+def test_a_rule_holds_only_within_its_scope(scope, holds):
+    verdict = decide([rule(**scope)], [check(Detection("insult", 0.9))])
+    assert verdict.action is (Action.BLOCK if holds else Action.ALLOW)
+
+
+def test_a_rule_looks_only_at_the_stages_and_roles_that_it_names():
+    segments = (USER, SYSTEM, RESULT)
+    for number, (stage, roles) in enumerate(
+        [(["input"], ("user",)), (["input"], ("system",)), (["tool_result"], None)]
+    ):
+        only = rule(stage=stage, roles=roles)
+        for segment in range(3):
+            found = [check(Detection("insult", 0.9, segment=segment), Detection("insult", 0.0,
+                           segment=number))]
+            fired = decide([only], found, segments).action is Action.BLOCK
+            assert fired is (segment == number)
+
+
+def test_a_rule_whose_texts_are_not_there_needs_no_check():
+    assert decide([rule(stage=["tool_result"])], []).reasons == ()
+
+
+def test_a_redacting_rule_gives_every_span_and_a_blocking_one_its_highest_score():
+    found = check(
+        Detection("insult", 0.7, start=0, end=2),
+        Detection("insult", 0.9, start=3, end=4),
+        Detection("insult", 0.1, start=4, end=5),
+    )
+    spans = decide([rule(action="redact")], [found]).reasons
+    assert [(reason.start, reason.end) for reason in spans] == [(0, 2), (3, 4)]
+    assert [reason.score for reason in decide([rule()], [found]).reasons] == [0.9]
+
+
+def test_only_detectors_that_a_rule_needs_are_asked_for():
+    ruling = Ruling(
+        Policy(
+            name="p",
+            rules=(
+                rule(id="a"),
+                rule(id="b", detector="pii", stage=["output"]),
+                rule(id="c", detector="inj", roles=("tool",), stage=["tool_result"]),
+                rule(id="d", detector="elsewhere", routes=("other",)),
+            ),
+        )
+    )
+    assert ruling.detectors("default", CALLER, (USER,)) == {"tox"}
+    assert ruling.detectors("default", CALLER, (USER, RESULT)) == {"tox", "inj"}
+    assert ruling.detectors("other", CALLER, (USER,)) == {"tox", "elsewhere"}
+    assert ruling.guards("default", CALLER, frozenset({Stage.OUTPUT}))
+    assert not ruling.guards("default", CALLER, frozenset({Stage.TOOL_CALL}))
+
+
+def test_the_caller_is_told_the_message_of_the_rule_that_blocked():
+    policy = Policy(
+        name="p",
+        blocked_message="No.",
+        rules=(rule(id="a", action="flag", message="flagged"), rule(id="b", message="Be kind.")),
+    )
+    ruling = Ruling(policy)
+    verdict = ruling.decide(
+        [check(Detection("insult", 0.9))], (USER,), side=Stage.INPUT, route="r", caller=CALLER
+    )
+    assert ruling.notice(verdict) == "Be kind."
+    assert ruling.notices == {"No.", "flagged", "Be kind."}
