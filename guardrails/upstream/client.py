@@ -623,6 +623,8 @@ class Endpoint:
             raise
         finally:
             timer.cancel()
+            if waiter in self._waiting:  # given up: the place in the queue is free again
+                self._waiting.remove(waiter)
 
     def _head(self, method: str, path: str, accept: str) -> bytes:
         if not _TARGET.fullmatch(path) or not _TOKEN.fullmatch(method):
