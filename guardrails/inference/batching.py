@@ -7,12 +7,15 @@ windows of like length only: padding mixed lengths together more than halves the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from guardrails.inference.protocol import Span
+
+BLOCK_CHARACTERS = 16_384
+_BLOCK_OVERLAP = 512
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,7 +29,7 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request: its texts, after `split` the windows still to be scored, then their rows.
+    """One request: its texts, cut into windows block by block, and the rows that they gave.
 
     `done` is called once, with the rows or with the reason why there are none.
     """
@@ -36,20 +39,37 @@ class Job:
     done: Callable[[Rows | str], None]
     cancelled: bool = False
     finished: bool = False
+    waiting: bool = False
+    blocks: deque[tuple[int, Span]] = field(init=False)
     windows: deque[Window] = field(default_factory=deque)
     scored: list[tuple[Window, np.ndarray]] = field(default_factory=list)
-    outstanding: int = 0
+    # One is the cutting itself, so that a job is not complete while blocks are left.
+    outstanding: int = 1
 
-    def split(self, spans: Callable[[str], Sequence[Span]]) -> None:
-        """Cut every text into its windows, longest first, so that like lengths stand together."""
-        cut = [
-            Window(self, number, span, text[span[0] : span[1]])
+    def __post_init__(self) -> None:
+        self.blocks = deque(
+            (number, block)
             for number, text in enumerate(self.texts)
-            for span in spans(text)
-        ]
+            for block in _blocks(len(text))
+        )
+
+    def split(self, spans: Callable[[str], Sequence[Span]]) -> list[Window]:
+        """Cut the next blocks into windows, longest first, so that like lengths stand together.
+
+        Limits: about BLOCK_CHARACTERS a call; `blocks` holds what is left.
+        """
+        cut: list[Window] = []
+        characters = 0
+        while self.blocks and characters < BLOCK_CHARACTERS:
+            number, (begin, finish) = self.blocks.popleft()
+            characters += finish - begin
+            text = self.texts[number][begin:finish]
+            cut += [
+                Window(self, number, (begin + start, begin + end), text[start:end])
+                for start, end in spans(text)
+            ]
         cut.sort(key=lambda window: len(window.text), reverse=True)
-        self.windows = deque(cut)
-        self.outstanding = len(cut)
+        return cut
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -60,6 +80,14 @@ class Window:
     number: int
     span: Span
     text: str
+
+
+def _blocks(length: int) -> Iterator[Span]:
+    start = 0
+    while length - start > BLOCK_CHARACTERS + _BLOCK_OVERLAP:
+        yield start, start + BLOCK_CHARACTERS + _BLOCK_OVERLAP
+        start += BLOCK_CHARACTERS
+    yield start, length
 
 
 def bucket(text: str) -> int:
@@ -82,9 +110,13 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self._jobs)
 
-    def add(self, job: Job) -> None:
-        """Take in a job that has been split and has windows."""
-        self._jobs.append(job)
+    def add(self, job: Job, windows: Sequence[Window]) -> None:
+        """Take in windows of a job, which may have others here already."""
+        job.windows.extend(windows)
+        job.outstanding += len(windows)
+        if windows and not job.waiting:
+            job.waiting = True
+            self._jobs.append(job)
 
     def take(self) -> list[Window]:
         """The next batch: the first job's windows of one length, filled up from the others'."""
@@ -105,6 +137,8 @@ class Backlog:
                 waiting.append(job)
             elif windows:
                 served.append(job)
+            else:
+                job.waiting = False
         waiting.extend(served)
         self._jobs = waiting
         return batch

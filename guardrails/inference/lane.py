@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from guardrails.inference.batching import Backlog, Job, Rows, Window
+from guardrails.inference.batching import BLOCK_CHARACTERS, Backlog, Job, Rows, Window
 from guardrails.inference.protocol import Span
 from guardrails.text.windows import windows
 
@@ -25,13 +25,16 @@ logger = logging.getLogger(__name__)
 # characters stays within the model's tokens for all but strings of rare symbols.
 _CHARACTERS_A_TOKEN = 2
 _OVERLAP = 8
+_LATE = "The deadline passed before the detector could run."
 _WARM_TEXT = "The weather is fine today."
 
 
 class Model(Protocol):
     """What a lane runs: a Scorer, or the embedder behind `Embedding`.
 
-    A model that can count its own tokens also has `windows(text) -> list[(start, end)]`.
+    Three more are its choice: `windows(text) -> list[(start, end)]`, where it can count its own
+    tokens; else `window_characters`, where it loses nothing in texts of that length; `concurrent`,
+    where several threads may call it at once.
     """
 
     window_tokens: int
@@ -119,7 +122,8 @@ class Lane:
         else:
             self.model = model
             loaded(None)
-        for _ in range(self._threads - 1):
+        more = self._threads - 1 if getattr(self.model, "concurrent", False) else 0
+        for _ in range(more):
             self._spawn(self._serve)
         self._serve()
 
@@ -130,41 +134,63 @@ class Lane:
                     self._changed.wait()
                 if self._stopped:
                     return
-                arrived = self._incoming.popleft() if self._incoming else None
+            self._split_some()
+            with self._changed:
                 dropped = self._backlog.drop(self._useless)
-                batch = [] if arrived else self._backlog.take()
+                batch = self._backlog.take()
             for job in dropped:
-                self._finish(job, "The deadline passed before the detector could run.")
-            if arrived is not None:
-                self._split(arrived)
-            elif batch:
+                self._finish(job, _LATE)
+            if batch:
                 self._run(batch)
+
+    def _split_some(self) -> None:
+        # All short jobs that have come, so that they share batches; of a long text one block.
+        characters = 0
+        while characters < BLOCK_CHARACTERS:
+            with self._changed:
+                if not self._incoming:
+                    return
+                job = self._incoming.popleft()
+            characters += self._split(job)
 
     def _useless(self, job: Job) -> bool:
         return job.cancelled or job.expires_at <= self._now()
 
-    def _split(self, job: Job) -> None:
+    def _short_ones_wait(self) -> bool:
+        # Those that one look can cut join the batch; of a long text each turn cuts one block.
+        return (
+            bool(self._incoming)
+            and not self._incoming[0].scored
+            and (len(self._incoming[0].blocks) == len(self._incoming[0].texts))
+        )
+
+    def _split(self, job: Job) -> int:
+        """Cut some of a job into windows; how many characters."""
         if self._useless(job):
-            self._finish(job, "The deadline passed before the detector could run.")
-            return
+            self._finish(job, _LATE)
+            return 0
         try:
-            job.split(self._spans)
+            windows = job.split(self._spans)
         except Exception as error:
             logger.exception("%s could not cut a text into windows", self.name)
             self._finish(job, f"The detector {self.name} failed: {type(error).__name__}.")
-            return
-        if not job.windows:
-            self._finish(job, Rows([], [], np.zeros((0, _width(self.model) or 0), np.float32)))
-            return
+            return 0
         with self._changed:
-            self._backlog.add(job)
+            self._backlog.add(job, windows)
+            if job.blocks:
+                self._incoming.append(job)
             self._changed.notify()
+        if not job.blocks:
+            self._settle(job)
+        return sum(len(window.text) for window in windows)
 
     def _spans(self, text: str) -> Sequence[Span]:
         own = getattr(self.model, "windows", None)
         if own is not None:
             return own(text)
-        size = self.model.window_tokens * _CHARACTERS_A_TOKEN
+        size = getattr(
+            self.model, "window_characters", self.model.window_tokens * _CHARACTERS_A_TOKEN
+        )
         if len(text) <= size:
             return [(0, len(text))]
         return windows(text, size, size // _OVERLAP)
@@ -195,21 +221,20 @@ class Lane:
             raise Faulty(f"The detector {self.name} failed: {reason}.") from error
 
     def _collect(self, window: Window, row: np.ndarray) -> None:
-        job = window.job
         with self._changed:
-            job.scored.append((window, row))
+            window.job.scored.append((window, row))
+        self._settle(window.job)
+
+    def _settle(self, job: Job) -> None:
+        with self._changed:
             job.outstanding -= 1
             if job.outstanding:
                 return
-        done = job.scored
-        self._finish(
-            job,
-            Rows(
-                [window.number for window, _ in done],
-                [window.span for window, _ in done],
-                np.stack([row for _, row in done]),
-            ),
-        )
+        numbers = [window.number for window, _ in job.scored]
+        spans = [window.span for window, _ in job.scored]
+        empty = np.zeros((0, _width(self.model) or 0), np.float32)
+        rows = np.stack([row for _, row in job.scored]) if job.scored else empty
+        self._finish(job, Rows(numbers, spans, rows))
 
     def _fail(self, job: Job, reason: str) -> None:
         with self._changed:

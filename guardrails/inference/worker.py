@@ -90,7 +90,8 @@ class Worker:
         self.failure = self._loop.create_future()
         for name, lane in self._lanes.items():
             lane.start(partial(self._call, self._warm, name))
-        self._embedder.start(lambda error: None)
+        if not self._lanes:
+            self._embedder.start(_ignore)
 
     def stop(self) -> None:
         """Let the lanes come to rest."""
@@ -169,6 +170,9 @@ class Worker:
             model = self._lanes[name].model
             self._loaded[name] = Loaded(str(model.version), tuple(model.labels))
             logger.info("%s is warm", name)
+            if len(self._loaded) == len(self._lanes):
+                # Last, for it may share weights with a detector: at once, they would load twice.
+                self._embedder.start(_ignore)
         elif not self.failure.done():
             self.failure.set_exception(ConfigError(f"{name} cannot be loaded: {error}"))
 
@@ -190,6 +194,10 @@ def _combined(
 def _scored(entries: Sequence[Entry | None]) -> Scored:
     found = [entry for entry in entries if entry is not None]
     return Scored([scores for scores, _ in found], [spans for _, spans in found])
+
+
+def _ignore(error: Exception | None) -> None:
+    """The lane has logged it, and answers each request with it."""
 
 
 def _cancel(job: Job) -> None:
@@ -333,7 +341,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="guardrails.inference.worker", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--detectors", type=json.loads, help="options by detector name, as JSON")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each detector")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of a detector that allows several"
+    )
     parser.add_argument("--batch", type=int, default=16, help="windows in one batch")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
