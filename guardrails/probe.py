@@ -26,4 +26,5 @@ async def status_of(url: str, *, timeout_seconds: float = 2.0) -> int | None:
     except (OSError, TimeoutError):
         return None
     words = line.split()
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+    spoke_http = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+    return int(words[1]) if spoke_http else None

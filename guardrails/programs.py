@@ -83,7 +83,9 @@ class Programs:
     def conversion(self) -> Program:
         """Write the demo model in the form that it is served from; ends by itself."""
         target = demo_model.directory(self.data_dir)
-        return self._python("model", ("-m", "guardrails.demo_model", str(target)), stage=MODELS)
+        return self._python(
+            "model", ("-m", "guardrails.demo_conversion", str(target)), stage=MODELS
+        )
 
     def model(self, port: int) -> Program:
         """The demo model on a loopback port."""
