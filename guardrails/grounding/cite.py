@@ -91,15 +91,11 @@ def groundedness_check(
     """The citations as a check that a rule of the policy can hold.
 
     Each answer has one detection without a span, the score of its worst claim (0 where it claims
-    nothing), then one for each claim: 1 - support. Without passages nothing was measured, and every
-    answer is named in `uncovered`.
+    nothing), then one for each claim: 1 - support. Without passages nothing was measured: the
+    check is `skipped`.
     """
     detections: list[Detection] = []
-    uncovered: list[str] = []
-    for number, segment in _answers(outputs):
-        if not passages:
-            uncovered.append(f"choices[{segment.index}]: no passages")
-            continue
+    for number, segment in _answers(outputs) if passages else ():
         claims = [
             Detection(
                 label=LABELS[0],
@@ -119,7 +115,7 @@ def groundedness_check(
         side=Stage.OUTPUT,
         detections=tuple(detections),
         seconds=seconds,
-        uncovered=tuple(uncovered),
+        skipped=None if passages else "no passages",
     )
 
 

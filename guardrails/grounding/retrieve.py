@@ -7,10 +7,13 @@ Two rankings are fused by reciprocal rank: nearness of meaning (pgvector, cosine
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from guardrails.errors import GuardUnavailable
 from guardrails.types import Passage
 
 Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
@@ -79,8 +82,15 @@ ORDER BY score DESC, similarity DESC, judged.id
 LIMIT :limit
 """)
 
-# Without it, hnsw looks at its 40 nearest rows of all collections and only then drops the others'.
-_WITHIN_COLLECTION = text("SELECT set_config('hnsw.iterative_scan', 'strict_order', true)")
+# Without the first, hnsw looks at its 40 nearest rows of all collections and only then drops the
+# others'.
+_PREPARE = text(
+    "SELECT set_config('hnsw.iterative_scan', 'strict_order', true),"
+    " set_config('statement_timeout', :milliseconds, true)"
+)
+
+SEARCH_SECONDS = 2.0
+"""After which a search is given up: the caller waits for it."""
 
 
 class Retriever:
@@ -96,7 +106,7 @@ class Retriever:
         Units:  `score` is the sum of reciprocal ranks, at most 2 / (RANK_OFFSET + 1).
         Limits: the first MAX_QUERY_CHARACTERS of the question; NEAR, RELATED and SHARED keep out
                 what does not belong to it (docs/models/groundedness.md has the figures).
-        Errors: the embedder's (GuardUnavailable) and the database's (sqlalchemy.exc) come through.
+        Errors: GuardUnavailable where the embedder or the database does not answer in time.
         Cost:   one embedding and one statement.
         """
         query = " ".join(query[:MAX_QUERY_CHARACTERS].replace("\0", " ").split())
@@ -114,9 +124,7 @@ class Retriever:
             "shared": SHARED,
             "limit": limit,
         }
-        async with self._engine.connect() as connection:
-            await connection.execute(_WITHIN_COLLECTION)
-            rows = (await connection.execute(_SEARCH, values)).all()
+        rows = await self._search(values)
         return tuple(
             Passage(
                 number=number,
@@ -131,6 +139,17 @@ class Retriever:
             )
             for number, row in enumerate(rows, 1)
         )
+
+    async def _search(self, values: dict[str, Any]) -> Sequence[Row[Any]]:
+        milliseconds = {"milliseconds": str(int(SEARCH_SECONDS * 1000))}
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execute(_PREPARE, milliseconds)
+                return (await connection.execute(_SEARCH, values)).all()
+        except SQLAlchemyError as error:
+            raise GuardUnavailable(
+                "The documents cannot be searched; try again.", retry_after_seconds=1
+            ) from error
 
 
 def vector_literal(embedding: Sequence[float]) -> str:
