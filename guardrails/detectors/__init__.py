@@ -70,3 +70,16 @@ def create(name: str, options: Mapping[str, Any]) -> Finder | Scorer:
     """Load one detector: `options["kind"]` names its module (default: its own name)."""
     arguments = dict(options)
     return module_of(arguments.pop("kind", name)).create(name, **arguments)
+
+
+def finders_of(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Finder]:
+    """Load each detector that runs in the event loop, by name; the patterns are always there.
+
+    Errors: ConfigError for a kind that does not exist.
+    """
+    named = {"patterns": {}, **options}
+    return {
+        name: create(name, own)
+        for name, own in named.items()
+        if module_of(str(own.get("kind", name))).RUNS_IN == "loop"
+    }
