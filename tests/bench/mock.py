@@ -1,0 +1,166 @@
+"""An upstream that costs next to nothing: `python -m tests.bench.mock --port N [--delay-ms N]`.
+
+It answers every POST with one ready chat completion, or, when the body asks for a stream, with
+`STREAM_CHUNKS` events; GET with a model list. It never parses JSON: what is measured is the proxy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+
+import uvloop
+
+STREAM_CHUNKS = 200
+PROMPT_WORDS = 60
+ANSWER_WORDS = 200
+
+_TEXT = (
+    "the river rises in spring when snow melts on the hills and the farmers open small gates "
+    "so that water reaches every field before the long dry summer begins again "
+)
+_WORDS = _TEXT.split()
+
+
+def words(count: int) -> str:
+    """Plain English that no rule of a policy should mind."""
+    return " ".join(_WORDS[i % len(_WORDS)] for i in range(count))
+
+
+def request_body(*, stream: bool, model: str = "mock", prompt_words: int = PROMPT_WORDS) -> bytes:
+    """A chat request of about sixty words."""
+    body = {"model": model, "messages": [{"role": "user", "content": words(prompt_words)}]}
+    if stream:
+        body["stream"] = True
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _answer(body: bytes, content_type: bytes = b"application/json") -> bytes:
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
+        % (content_type, len(body))
+        + body
+    )
+
+
+def _completion() -> bytes:
+    message = {"role": "assistant", "content": words(ANSWER_WORDS)}
+    answer = {
+        "id": "chatcmpl-mock",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": "mock",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 60, "completion_tokens": 200, "total_tokens": 260},
+    }
+    return json.dumps(answer).encode()
+
+
+def _stream_chunks() -> list[bytes]:
+    shared = {
+        "id": "chatcmpl-mock",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": "mock",
+    }
+    said = words(STREAM_CHUNKS).split()
+    deltas = [{"content": word + " "} for word in said[: STREAM_CHUNKS - 2]]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    events = [json.dumps({**shared, "choices": [choice]}).encode() for choice in choices]
+    framed = [b"data: " + event + b"\n\n" for event in [*events, b"[DONE]"]]
+    return [b"%x\r\n%b\r\n" % (len(event), event) for event in framed]
+
+
+_MODELS = json.dumps({"object": "list", "data": [{"id": "mock", "object": "model"}]}).encode()
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+class Mock(asyncio.Protocol):
+    """One connection. Answers in order, also pipelined."""
+
+    completion = _answer(_completion())
+    models = _answer(_MODELS)
+    chunks = _stream_chunks()
+    delay_seconds = 0.0
+    chunks_per_second = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._buffer = b""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop what still streams."""
+        for task in self._tasks:
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is complete."""
+        buffer = self._buffer + data if self._buffer else data
+        while (end := buffer.find(b"\r\n\r\n")) >= 0:
+            head = buffer[:end].lower()
+            at = head.find(b"\r\ncontent-length:")
+            length = int(head[at + 17 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(buffer) < end + 4 + length:
+                break
+            body, buffer = buffer[end + 4 : end + 4 + length], buffer[end + 4 + length :]
+            self._respond(head, body)
+        self._buffer = buffer
+
+    def _respond(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"get "):
+            self._transport.write(self.models)
+        elif b'"stream":true' in body or b'"stream": true' in body:
+            if self.chunks_per_second:
+                task = asyncio.get_running_loop().create_task(self._stream())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            else:
+                # One write a chunk: the reader gets them in as many pieces as its speed allows.
+                self._transport.write(_STREAM_HEAD)
+                for chunk in self.chunks:
+                    self._transport.write(chunk)
+                self._transport.write(b"0\r\n\r\n")
+        elif self.delay_seconds:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.delay_seconds, self._transport.write, self.completion)
+        else:
+            self._transport.write(self.completion)
+
+    async def _stream(self) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        self._transport.write(_STREAM_HEAD)
+        for number, chunk in enumerate(self.chunks):
+            await asyncio.sleep(start + number / self.chunks_per_second - loop.time())
+            self._transport.write(chunk)
+        self._transport.write(b"0\r\n\r\n")
+
+
+async def _serve(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(
+        Mock, "127.0.0.1", port, backlog=4096, reuse_port=False
+    )
+    print("ready", flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--delay-ms", type=float, default=0.0)
+    parser.add_argument("--chunks-per-second", type=float, default=0.0)
+    arguments = parser.parse_args()
+    Mock.delay_seconds = arguments.delay_ms / 1000
+    Mock.chunks_per_second = arguments.chunks_per_second
+    uvloop.run(_serve(arguments.port))
+
+
+if __name__ == "__main__":
+    main()
