@@ -105,8 +105,12 @@ def test_a_rule_looks_only_at_the_stages_and_roles_that_it_names():
     ):
         only = rule(stage=stage, roles=roles)
         for segment in range(3):
-            found = [check(Detection("insult", 0.9, segment=segment), Detection("insult", 0.0,
-                           segment=number))]
+            found = [
+                check(
+                    Detection("insult", 0.9, segment=segment),
+                    Detection("insult", 0.0, segment=number),
+                )
+            ]
             fired = decide([only], found, segments).action is Action.BLOCK
             assert fired is (segment == number)
 

@@ -212,7 +212,12 @@ def test_a_stream_folds_to_the_answer_that_would_have_come_unstreamed():
     }
     assert second["message"]["content"] is None
     assert second["message"]["tool_calls"] == [
-        {"index": 0, "id": "c1", "type": "function", "function": {"arguments": '{"a":1}', "name": "f"}}
+        {
+            "index": 0,
+            "id": "c1",
+            "type": "function",
+            "function": {"arguments": '{"a":1}', "name": "f"},
+        }
     ]
 
 

@@ -1,0 +1,197 @@
+"""Builds everything once: settings → policy → detectors → log → upstreams → an ASGI app."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+
+import uuid_utils
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from guardrails import detectors, proxy
+from guardrails.access import Access
+from guardrails.addresses import inference_socket
+from guardrails.checks import Checker
+from guardrails.database import make_engine
+from guardrails.detectors import Finder
+from guardrails.errors import ConfigError, GuardUnavailable
+from guardrails.exchange_log.writer import ExchangeLog
+from guardrails.grounding import cite
+from guardrails.grounding.retrieve import Retriever
+from guardrails.inference.client import InferenceClient
+from guardrails.keys import KeyRing, key_secret
+from guardrails.pipeline import Pipeline
+from guardrails.policy.model import detectors_named
+from guardrails.policy.store import PolicyStore
+from guardrails.prompt.render import Templates, load_templates
+from guardrails.proxy import Proxy, Receive, Scope, Send
+from guardrails.rest import Parts, rest_app
+from guardrails.settings import Settings
+from guardrails.upstream.pool import Pool
+
+logger = logging.getLogger(__name__)
+
+WORKER_SECONDS = 90.0
+
+
+class App:
+    """The ASGI app: guarded paths go to the proxy, all others to FastAPI."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._table = proxy.table(settings.routes)
+        self._stack = AsyncExitStack()
+        self._proxy: Proxy
+        self._rest: Callable[[Scope, Receive, Send], Awaitable[None]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's start and stop."""
+        if scope["type"] == "http":
+            guarded = self._table.get(scope["path"])
+            if guarded is not None:
+                await self._proxy.serve(scope, receive, send, *guarded)
+            else:
+                await self._rest(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except ConfigError as error:
+            await send({"type": "lifespan.startup.failed", "message": error.message})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> None:
+        """Bring every part up, in the order of their needs. Errors: ConfigError."""
+        settings, stack = self._settings, self._stack
+        templates = _templates(settings)
+        pool = Pool(settings.upstreams, balance=settings.balance, retries=settings.retries)
+        stack.push_async_callback(pool.aclose)
+        if settings.database_url is None:
+            raise ConfigError("There is no database: set BANISTER_DATABASE_URL or `banister up`.")
+        log = ExchangeLog(settings.database_url, settings.log_queue_records)
+        await log.start()
+        stack.push_async_callback(log.stop)
+        keys = KeyRing(settings.database_url, key_secret(settings))
+        await keys.start()
+        stack.push_async_callback(keys.stop)
+        inference = self._inference()
+        checker = Checker(_finders(settings), inference)
+        await _warm(checker)
+        known = {**checker.known, cite.DETECTOR: cite.LABELS}
+        policies = PolicyStore(settings.policy, known, log.remember_policy)
+        watching = asyncio.create_task(policies.watch(), name="policy-watch")
+        stack.push_async_callback(_cancelled, watching)
+        for template in templates.values():
+            log.remember_template(template.hash, template.label, template.source)
+        pipeline = Pipeline(
+            ruling=lambda: policies.current,
+            checker=checker,
+            pool=pool,
+            log=log,
+            routes=settings.routes,
+            templates=templates,
+            retriever=self._retriever(settings.database_url, inference),
+            check_seconds=settings.check_seconds,
+            most_answer_bytes=settings.max_answer_bytes,
+        )
+        self._proxy = Proxy(
+            pipeline=pipeline,
+            access=Access(keys),
+            now=lambda: datetime.now(UTC),
+            new_id=lambda: str(uuid_utils.uuid7()),
+            most_body_bytes=settings.max_body_bytes,
+            most_messages=settings.max_messages,
+            most_answer_bytes=settings.max_answer_bytes,
+            most_at_once=settings.max_concurrency,
+        )
+        self._rest = rest_app(Parts(pool, log, policies, checker, self._proxy, Access(keys)))
+
+    async def stop(self) -> None:
+        """Let every part go, last one first; the log writes what it still holds."""
+        await self._stack.aclose()
+
+    def _inference(self) -> InferenceClient | None:
+        """The worker's client, unless nothing asks for a model."""
+        settings = self._settings
+        named = detectors_named(settings.policy) - {cite.DETECTOR}
+        scorers = {name for name in named if _runs_in(settings, name) == "worker"}
+        grounded = any(route.grounding is not None for route in settings.routes.values())
+        if not scorers and not grounded:
+            return None
+        client = InferenceClient(inference_socket(settings.data_dir))
+        self._stack.push_async_callback(client.close)
+        return client
+
+    def _retriever(self, url: str, inference: InferenceClient | None) -> Retriever | None:
+        settings = self._settings
+        if inference is None or not any(r.grounding for r in settings.routes.values()):
+            return None
+        engine: AsyncEngine = make_engine(url)
+        self._stack.push_async_callback(engine.dispose)
+
+        async def embed(texts: list[str]) -> list[list[float]]:
+            return await inference.embed(texts, timeout_seconds=settings.check_seconds)
+
+        return Retriever(engine, embed)
+
+
+def create() -> App:
+    """The app with the settings of the environment, for an ASGI server's factory."""
+    return App(Settings())
+
+
+def _templates(settings: Settings) -> Templates:
+    """The templates, once every route's own is known to be there."""
+    templates = load_templates(settings.templates)
+    for route in settings.routes.values():
+        if route.template is not None:
+            templates[route.template]
+    return templates
+
+
+def _runs_in(settings: Settings, name: str) -> str:
+    kind = settings.detectors.get(name, {}).get("kind", name)
+    where: str = detectors.module_of(kind).RUNS_IN
+    return where
+
+
+def _finders(settings: Settings) -> dict[str, Finder]:
+    """The detectors of the event loop: the patterns, and what the settings add."""
+    named = {"patterns": {}, **settings.detectors}
+    return {
+        name: detectors.create(name, options)  # type: ignore[misc]
+        for name, options in named.items()
+        if _runs_in(settings, name) == "loop"
+    }
+
+
+async def _warm(checker: Checker) -> None:
+    """Wait for the worker's detectors: nothing is served that could not be checked."""
+    try:
+        async with asyncio.timeout(WORKER_SECONDS):
+            while True:
+                try:
+                    await checker.start()
+                    return
+                except GuardUnavailable:
+                    await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise ConfigError(
+            f"The inference worker did not come up within {WORKER_SECONDS:.0f} s; see its log."
+        ) from None
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

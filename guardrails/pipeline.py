@@ -1,0 +1,387 @@
+"""The seven steps that an exchange takes; the only file that knows their order.
+
+    normalise → check input → ground → format prompt → call the model → check output → record
+
+Each step takes an exchange and returns a new one. What a step needs is handed in by `app.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, Protocol
+
+import orjson
+
+from guardrails.checks import Checker
+from guardrails.errors import BanisterError, GuardUnavailable, UpstreamError
+from guardrails.grounding import cite
+from guardrails.policy.decide import Ruling
+from guardrails.prompt.render import Templates, render
+from guardrails.redact import redacted
+from guardrails.settings import RouteSettings, UpstreamSettings
+from guardrails.streaming import HeldStream
+from guardrails.types import (
+    Action,
+    Check,
+    Citation,
+    Exchange,
+    Failure,
+    Passage,
+    Segment,
+    Stage,
+    Verdict,
+    strictest,
+)
+from guardrails.upstream.pool import Answer, Pool
+from guardrails.wire import results
+
+_OUTPUT_STAGES = frozenset({Stage.OUTPUT, Stage.TOOL_CALL})
+_PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})
+_SPOKEN = ("content", "text")
+_UNCHECKED = "A required check could not run, so nothing was let through. Try again."
+
+
+class Retriever(Protocol):
+    """Finds the passages for a question."""
+
+    async def retrieve(self, query: str, *, collection: str, limit: int) -> tuple[Passage, ...]:
+        """The best passages, best first; none where nothing is near enough."""
+        ...
+
+
+class Log(Protocol):
+    """Remembers exchanges."""
+
+    def append(self, exchange: Exchange) -> bool:
+        """Take an exchange in without waiting; False when it could not be kept."""
+        ...
+
+
+class Pipeline:
+    """Takes requests of every protocol through all steps."""
+
+    def __init__(
+        self,
+        *,
+        ruling: Callable[[], Ruling],
+        checker: Checker,
+        pool: Pool,
+        log: Log,
+        routes: Mapping[str, RouteSettings],
+        templates: Templates,
+        retriever: Retriever | None,
+        check_seconds: float,
+        most_answer_bytes: int,
+    ) -> None:
+        self._ruling = ruling
+        self._checker = checker
+        self._pool = pool
+        self._log = log
+        self._routes = routes
+        self._templates = templates
+        self._retriever = retriever
+        self._check_seconds = check_seconds
+        self._most_answer_bytes = most_answer_bytes
+
+    async def run(
+        self, exchange: Exchange, wire: ModuleType, stream: HeldStream | None = None
+    ) -> Exchange:
+        """Take one request through all steps and return what happened.
+
+        A failure is kept in `exchange.failure`, so that it is recorded too; a caller who goes away
+        (cancellation) leaves a record as well.
+        """
+        ruling = self._ruling()
+        began = time.perf_counter()
+        try:
+            exchange = normalise(exchange, wire, ruling)
+            exchange = await self.check(exchange, ruling, Stage.INPUT)
+            if not exchange.over:
+                exchange = await self.ground(exchange, wire)
+                exchange = self.format_prompt(exchange)
+                exchange = await self.complete(exchange, wire, ruling, stream)
+                if not exchange.over:
+                    exchange = await self.cite(read_outputs(exchange, wire))
+                    exchange = await self.check(exchange, ruling, Stage.OUTPUT)
+        except BanisterError as error:
+            exchange = failed(exchange, error)
+        except asyncio.CancelledError:
+            self.record(exchange.evolve(abandoned=True), began)
+            raise
+        if exchange.failure is None:
+            notice = ruling.notice(exchange.verdict)
+            exchange = answered(exchange, wire, self._routes[exchange.route], notice)
+        return self.record(exchange, began)
+
+    async def moderate(self, exchange: Exchange, wire: ModuleType) -> Exchange:
+        """Only check the input, each text by itself, and answer with the scores."""
+        ruling = self._ruling()
+        began = time.perf_counter()
+        try:
+            exchange = normalise(exchange, wire, ruling)
+            each = [
+                await self.check(exchange.evolve(inputs=(segment,)), ruling, Stage.INPUT)
+                for segment in exchange.inputs
+            ]
+        except BanisterError as error:
+            return self.record(failed(exchange, error), began)
+        exchange = exchange.evolve(
+            checks=tuple(check for one in each for check in one.checks),
+            verdict=Verdict(
+                strictest(one.verdict.action for one in each),
+                tuple(reason for one in each for reason in one.verdict.reasons),
+            ),
+            answer=wire.answer(exchange, each),
+        )
+        return self.record(exchange, began)
+
+    async def check(self, exchange: Exchange, ruling: Ruling, side: Stage) -> Exchange:
+        """Measure one side's texts with every detector that a rule needs, and decide.
+
+        Errors: `failure` is guard_unavailable when a rule that fails closed could not be checked
+        and no other rule blocks anyway.
+        """
+        began = time.perf_counter()
+        segments = exchange.inputs if side is Stage.INPUT else exchange.outputs
+        route, caller = exchange.route, exchange.caller
+        needed = ruling.detectors(route, caller, segments)
+        if not needed:
+            return exchange
+        checks = await self._checks(exchange, needed, segments, side)
+        verdict = ruling.decide(checks, segments, side=side, route=route, caller=caller)
+        exchange = exchange.evolve(
+            checks=exchange.checks + checks,
+            verdict=Verdict(
+                strictest((exchange.verdict.action, verdict.action)),
+                exchange.verdict.reasons + verdict.reasons,
+            ),
+            uncovered=exchange.uncovered + tuple(u for check in checks for u in check.uncovered),
+            seconds={**exchange.seconds, f"check_{side}": time.perf_counter() - began},
+        )
+        if verdict.action is Action.BLOCK and not _found_to_block(verdict):
+            return failed(exchange, GuardUnavailable(_UNCHECKED, retry_after_seconds=1))
+        body = exchange.prompt if side is Stage.INPUT else exchange.completion
+        changed = redacted(body, segments, verdict.reasons, side)
+        if changed is body:
+            return exchange
+        return exchange.evolve(**{"prompt" if side is Stage.INPUT else "answer": changed})
+
+    async def ground(self, exchange: Exchange, wire: ModuleType) -> Exchange:
+        """Find the passages that belong to the question, where the route asks for them."""
+        grounding = self._routes[exchange.route].grounding
+        if grounding is None or self._retriever is None:
+            return exchange
+        question = wire.question(exchange.prompt)
+        if question is None:
+            return exchange
+        began = time.perf_counter()
+        try:
+            passages = await self._retriever.retrieve(
+                question, collection=grounding.collection, limit=grounding.passages
+            )
+        except GuardUnavailable:
+            if grounding.on_error == "fail":
+                raise
+            return exchange.evolve(uncovered=(*exchange.uncovered, "grounding: unavailable"))
+        return exchange.evolve(
+            passages=passages,
+            seconds={**exchange.seconds, "ground": time.perf_counter() - began},
+        )
+
+    def format_prompt(self, exchange: Exchange) -> Exchange:
+        """Put the messages into the route's template, as they were in training."""
+        name = self._routes[exchange.route].template
+        prompt = exchange.prompt
+        if name is None or prompt is None or "messages" not in prompt:
+            return exchange
+        began = time.perf_counter()
+        template = self._templates[name]
+        messages = render(template, prompt["messages"], exchange.passages)
+        return exchange.evolve(
+            prompt={**prompt, "messages": messages},
+            template_hash=template.hash,
+            seconds={**exchange.seconds, "format": time.perf_counter() - began},
+        )
+
+    async def complete(
+        self, exchange: Exchange, wire: ModuleType, ruling: Ruling, stream: HeldStream | None
+    ) -> Exchange:
+        """Call the model and read its whole answer; a stream with no rule for it is passed on."""
+        prompt = exchange.prompt
+
+        def encode(upstream: UpstreamSettings) -> bytes:
+            return orjson.dumps({**(prompt or {}), "model": upstream.served_as or upstream.model})
+
+        began = time.perf_counter()
+        accept = "application/json" if stream is None else "text/event-stream"
+        answer = await self._pool.send(exchange.model, wire.PATH, encode, accept=accept)
+        exchange = exchange.evolve(
+            upstream=answer.upstream,
+            upstream_model=answer.upstream_model,
+            attempts=answer.attempts,
+        )
+        try:
+            if answer.status != 200:
+                return refused(exchange, answer, await self._read(answer))
+            if stream is None:
+                completion = read_answer(await self._read(answer), wire)
+            else:
+                stream.relaying = not exchange.passages and not ruling.guards(
+                    exchange.route, exchange.caller, _OUTPUT_STAGES
+                )
+                async for chunk in answer:
+                    await stream.take(chunk, exchange)
+                completion = await stream.end(exchange)
+        finally:
+            await answer.aclose()
+        if "model" in completion:
+            # The caller sees the name it asked for, not where the endpoint keeps the weights.
+            completion["model"] = exchange.model
+        return exchange.evolve(
+            completion=completion,
+            usage=wire.usage(completion),
+            seconds={**exchange.seconds, "model": time.perf_counter() - began},
+        )
+
+    async def cite(self, exchange: Exchange) -> Exchange:
+        """Hold each sentence of the answer against the passages, if there are any."""
+        if not exchange.passages:
+            return exchange
+        began = time.perf_counter()
+        # About a millisecond a sentence: too long for the event loop where an answer is long.
+        citations = await asyncio.to_thread(cited, exchange.outputs, exchange.passages)
+        return exchange.evolve(
+            citations=citations,
+            seconds={**exchange.seconds, "cite": time.perf_counter() - began},
+        )
+
+    def record(self, exchange: Exchange, began: float) -> Exchange:
+        """Hand the exchange to the log, with the time that it took in all."""
+        seconds = {**exchange.seconds, "total": time.perf_counter() - began}
+        exchange = exchange.evolve(seconds=seconds)
+        self._log.append(exchange)
+        return exchange
+
+    async def _checks(
+        self,
+        exchange: Exchange,
+        needed: frozenset[str],
+        segments: Sequence[Segment],
+        side: Stage,
+    ) -> tuple[Check, ...]:
+        checks = await self._checker.run(
+            needed - {cite.DETECTOR}, segments, side, timeout_seconds=self._check_seconds
+        )
+        if cite.DETECTOR not in needed:
+            return checks
+        if exchange.passages:
+            seconds = exchange.seconds["cite"]
+            grounded = cite.groundedness_check(
+                segments, exchange.passages, exchange.citations, seconds=seconds
+            )
+        else:
+            grounded = Check(cite.DETECTOR, "", side, skipped="no passages")
+        return (*checks, grounded)
+
+    async def _read(self, answer: Answer) -> bytes:
+        chunks, size = [], 0
+        async for chunk in answer:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._most_answer_bytes:
+                raise UpstreamError("The upstream's answer is too large.")
+        return b"".join(chunks)
+
+
+def normalise(exchange: Exchange, wire: ModuleType, ruling: Ruling) -> Exchange:
+    """Find every text of the request, with earlier blocked turns masked."""
+    prompt = wire.without_blocked_turns(exchange.request, ruling.notices)
+    inputs, uncovered = wire.inputs(prompt)
+    return exchange.evolve(
+        prompt=prompt, inputs=inputs, uncovered=uncovered, policy_version=ruling.label
+    )
+
+
+def read_outputs(exchange: Exchange, wire: ModuleType) -> Exchange:
+    """Find every text of the answer."""
+    outputs, uncovered = wire.outputs(exchange.completion)
+    return exchange.evolve(outputs=outputs, uncovered=exchange.uncovered + uncovered)
+
+
+def cited(outputs: Sequence[Segment], passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """Every claim of every choice with its support and its passage."""
+    spoken = [s for s in outputs if s.stage is Stage.OUTPUT and s.pointer[-1] in _SPOKEN]
+    return tuple(
+        citation
+        for segment in spoken
+        for citation in cite.cite(segment.text, passages, segment.index)
+    )
+
+
+def answered(exchange: Exchange, wire: ModuleType, route: RouteSettings, notice: str) -> Exchange:
+    """Give the exchange the answer that its caller gets, where that is not the model's own."""
+    if exchange.blocked:
+        write = results.blocked_error if route.blocked_as == "error" else wire.blocked
+        return exchange.evolve(answer=write(exchange, notice))
+    given = exchange.answer or exchange.completion
+    finished = wire.finished(exchange, given)
+    return exchange if finished is exchange.completion else exchange.evolve(answer=finished)
+
+
+def failed(exchange: Exchange, error: BanisterError) -> Exchange:
+    """The exchange with what went wrong."""
+    return exchange.evolve(
+        failure=Failure(
+            code=error.code,
+            message=error.message,
+            status=error.status,
+            type=error.type,
+            param=error.param,
+            retry_after_seconds=error.retry_after_seconds,
+        )
+    )
+
+
+def refused(exchange: Exchange, answer: Answer, raw: bytes) -> Exchange:
+    """The upstream's own error, passed on; its doubts about *our* key are not the caller's."""
+    status = answer.status if answer.status in _PASSED_ON else 502
+    failure = Failure(
+        code="upstream_status",
+        message=f"The upstream answered with status {answer.status}.",
+        status=status,
+        type="invalid_request_error" if status < 500 else "api_error",
+        retry_after_seconds=_retry_after(answer),
+    )
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = None
+    told = isinstance(body, dict) and isinstance(body.get("error"), dict) and status != 502
+    return exchange.evolve(failure=failure, answer=body if told else None)
+
+
+def read_answer(raw: bytes, wire: ModuleType) -> dict[str, Any]:
+    """An upstream's body, if it is an answer of its protocol."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = None
+    if not wire.is_answer(body):
+        raise UpstreamError("The upstream's answer cannot be read.")
+    return body
+
+
+def _retry_after(answer: Answer) -> int | None:
+    value = dict(answer.headers).get(b"retry-after", b"")
+    return int(value) if value.isdigit() else None
+
+
+def _found_to_block(verdict: Verdict) -> bool:
+    """Whether a rule that could be checked blocks, not only one that fails closed."""
+    return any(
+        reason.action is Action.BLOCK and reason.error is None and not reason.shadow
+        for reason in verdict.reasons
+    )
