@@ -17,7 +17,13 @@ from guardrails.database_url import libpq_url
 DAYS_AHEAD = 7
 PARTITION_LOCK = 0x65786368  # "exch"
 
-_EXISTS = "SELECT to_regclass(%s) IS NOT NULL"
+# Not to_regclass: within a transaction it may answer from a cache older than the lock.
+_EXISTS = """
+SELECT EXISTS (
+    SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+    WHERE inhparent = 'exchanges'::regclass AND relname = %s
+)
+"""
 
 
 def partition_name(day: date) -> str:
@@ -41,8 +47,8 @@ async def make_partitions(
         if await _exists(connection, name):
             continue
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (PARTITION_LOCK,))
             await connection.execute("SET LOCAL lock_timeout = '3s'")
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (PARTITION_LOCK,))
             if not await _exists(connection, name):
                 await _make(connection, day, name)
                 made.append(name)

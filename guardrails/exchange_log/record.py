@@ -6,6 +6,7 @@ The line is the log's record: the writer unpacks it in SQL, and a spool may keep
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -16,6 +17,8 @@ from guardrails.types import Exchange
 
 MAX_RECORD_BYTES = 2**20
 MAX_DEPTH = 64
+MAX_NUMBER_BITS = 1_024
+MAX_VALUES = 50_000
 MAX_NOTES = 50
 KEPT_CHARACTERS = (16_384, 2_048, 256)
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -47,20 +50,29 @@ def mend(exchange: Exchange) -> bytes:
     more than `MAX_RECORD_BYTES`, long strings are cut with a visible mark. `uncovered` then names
     each place, as `cut: request.messages[0].content`.
 
-    Cost: milliseconds for a megabyte, so not in the event loop.
+    Cost: up to 0.1 s, so not in the event loop.
     """
-    for kept in (MAX_RECORD_BYTES, *KEPT_CHARACTERS):
-        mender = _Mender(kept)
-        record = mender.of(exchange, "", 0)
-        record["uncovered"] = [*record["uncovered"], *mender.notes]
-        line = _encode(record)
-        if len(line) <= MAX_RECORD_BYTES:
-            return line
+    with suppress(_TooManyValues):
+        for kept in (MAX_RECORD_BYTES, *KEPT_CHARACTERS):
+            line = _mended(exchange, kept)
+            if len(line) <= MAX_RECORD_BYTES:
+                return line
     # So many small values that only leaving whole parts out helps.
-    record |= {name: {"cut": True} for name in _BODIES if record[name] is not None}
-    record |= {name: [] for name in _LISTS}
-    record["uncovered"] = [f"cut: {name}" for name in (*_BODIES, *_LISTS)]
+    bodies = {name: {"cut": True} for name in _BODIES if getattr(exchange, name) is not None}
+    notes = tuple(f"cut: {name}" for name in (*bodies, *_LISTS))
+    lists = dict.fromkeys(_LISTS, ())
+    return _mended(exchange.evolve(**bodies, **lists, uncovered=notes), KEPT_CHARACTERS[-1])
+
+
+def _mended(exchange: Exchange, kept_characters: int) -> bytes:
+    mender = _Mender(kept_characters)
+    record = mender.of(exchange, "", 0)
+    record["uncovered"] += mender.notes
     return _encode(record)
+
+
+class _TooManyValues(Exception):
+    """A walk would take too long."""
 
 
 class _Mender:
@@ -69,14 +81,21 @@ class _Mender:
     def __init__(self, kept_characters: int) -> None:
         self.kept_characters = kept_characters
         self.notes: list[str] = []
+        self.values = 0
 
     def of(self, value: Any, place: str, depth: int) -> Any:
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise _TooManyValues
         match value:
             # A StrEnum is a str too; its value is plain.
             case Enum():
                 return value.value
             case str():
                 return self._text(value, place)
+            case int() if value.bit_length() > MAX_NUMBER_BITS:
+                self._note(place)
+                return f"[cut: a number of {value.bit_length()} bits]"
             case None | bool() | int() | float():
                 return value
             case datetime():

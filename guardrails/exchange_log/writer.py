@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import psycopg
 from msgspec import Struct
@@ -30,12 +30,14 @@ from guardrails.types import Exchange
 logger = logging.getLogger(__name__)
 
 BATCH_RECORDS = 1_000
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 2**20
 QUEUE_BYTES = 256 * 2**20
 LINGER_SECONDS = 0.05
 STATEMENT_SECONDS = 60.0
 BACKOFF_SECONDS = (0.1, 5.0)
 COMPLAINT_SECONDS = 10.0
+PARTITIONS_RETRY_SECONDS = 600.0
+MENDING_AT_ONCE = 1_000
 POISON = ("21", "22", "23", "54")
 """Classes of SQLSTATE that blame the data; every other error blames the server, and is retried."""
 
@@ -127,7 +129,8 @@ class ExchangeLog:
         self._written = self._dropped = self._rejected = self._mended = 0
         self._last_error: str | None = None
         self._complained_at = float("-inf")
-        self._partitions_made_on: object = None
+        self._partitions_made_on: date | None = None
+        self._partitions_due_at = float("-inf")
 
     @property
     def stats(self) -> Stats:
@@ -162,6 +165,9 @@ class ExchangeLog:
             return False
         line = encode(exchange)
         if line is None:
+            if len(self._mending) >= MENDING_AT_ONCE:
+                self._drop(1)
+                return False
             task = asyncio.create_task(self._mend(exchange))
             self._mending.add(task)
             task.add_done_callback(self._mending.discard)
@@ -184,6 +190,7 @@ class ExchangeLog:
             self._drop(self._waiting)
             self._queue.clear()
             self._batch = []
+            self._bytes = 0
         await self._disconnect()
 
     def remember_policy(self, version: str, name: str, source: str) -> None:
@@ -199,11 +206,22 @@ class ExchangeLog:
     def _put(self, line: bytes) -> None:
         self._queue.append((time.monotonic(), line))
         self._bytes += len(line)
-        if len(self._queue) == 1 or len(self._queue) == BATCH_RECORDS:
+        if len(self._queue) == 1 or self._full:
             self._wake.set()
 
+    @property
+    def _full(self) -> bool:
+        """Whether more than one batch waits, so that lingering would gain nothing."""
+        return len(self._queue) >= BATCH_RECORDS or self._bytes >= BATCH_BYTES
+
     async def _mend(self, exchange: Exchange) -> None:
-        self._put(await asyncio.to_thread(mend, exchange))
+        try:
+            line = await asyncio.to_thread(mend, exchange)
+        except Exception:
+            logger.exception("an exchange could not be encoded")
+            self._drop(1)
+            return
+        self._put(line)
         self._mended += 1
 
     def _drop(self, count: int) -> None:
@@ -228,17 +246,17 @@ class ExchangeLog:
                 connection = await self._connected()
                 await self._write_known(connection)
                 self._take()
-                await self._write(connection, [line for _, line in self._batch])
-                self._bytes -= sum(len(line) for _, line in self._batch)
-                self._batch = []
+                await self._write(connection)
                 delay = BACKOFF_SECONDS[0]
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            # Whatever goes wrong, the log must go on: nobody would start it again.
+            except Exception as error:
                 self._last_error = f"{type(error).__name__}: {error}".strip()
                 logger.warning(
                     "the exchange log cannot write: %s; %d records wait, next try in %.1f s",
                     self._last_error,
                     self._waiting,
                     delay,
+                    exc_info=not isinstance(error, psycopg.Error | OSError),
                 )
                 await self._disconnect()
                 await asyncio.sleep(delay)
@@ -251,7 +269,7 @@ class ExchangeLog:
             await self._wake.wait()
         if self._mending and not (self._queue or self._batch):
             await asyncio.wait(self._mending)
-        if len(self._queue) < BATCH_RECORDS and not self._stopping:
+        if not (self._full or self._batch or self._stopping):
             self._wake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LINGER_SECONDS)
@@ -273,15 +291,22 @@ class ExchangeLog:
                     application_name="banister exchange log",
                     options="-c timezone=UTC -c jit=off",
                 )
-        today = datetime.now(UTC).date()
-        if self._partitions_made_on != today:
-            self._partitions_made_on = today
-            try:
-                await make_partitions(self._connection, today)
-            except psycopg.Error as error:
-                # The default partition takes the rows; the monitor's job tries again.
-                logger.warning("partitions could not be made ahead: %s", error)
+        await self._make_partitions(self._connection)
         return self._connection
+
+    async def _make_partitions(self, connection: psycopg.AsyncConnection) -> None:
+        """Once a day; a failure waits, for the default partition takes the rows meanwhile."""
+        today = datetime.now(UTC).date()
+        if self._partitions_made_on == today or time.monotonic() < self._partitions_due_at:
+            return
+        try:
+            await make_partitions(connection, today)
+            self._partitions_made_on = today
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            self._partitions_due_at = time.monotonic() + PARTITIONS_RETRY_SECONDS
+            logger.warning("partitions could not be made ahead: %s", error)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -299,24 +324,28 @@ class ExchangeLog:
             )
             del self._known[table, key]
 
-    async def _write(self, connection: psycopg.AsyncConnection, lines: Sequence[bytes]) -> None:
-        """Write all lines; one that Postgres refuses is found by halving and put aside."""
-        if not lines:
-            return
-        try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
-                await connection.execute(INSERT, (_array(lines),))
-        except psycopg.Error as error:
-            if not (error.sqlstate or "").startswith(POISON):
-                raise
-            if len(lines) == 1:
+    async def _write(self, connection: psycopg.AsyncConnection) -> None:
+        """Write the batch from its front; a line that Postgres refuses is found by halving.
+
+        What is done leaves the batch at once, so a failure in between repeats nothing.
+        """
+        size = len(self._batch)
+        while self._batch:
+            lines = [line for _, line in self._batch[:size]]
+            try:
+                async with asyncio.timeout(STATEMENT_SECONDS):
+                    await connection.execute(INSERT, (_array(lines),))
+                self._written += len(lines)
+            except psycopg.Error as error:
+                if not (error.sqlstate or "").startswith(POISON):
+                    raise
+                if len(lines) > 1:
+                    size = len(lines) // 2
+                    continue
                 await self._reject(connection, lines[0], error)
-                return
-            middle = len(lines) // 2
-            await self._write(connection, lines[:middle])
-            await self._write(connection, lines[middle:])
-        else:
-            self._written += len(lines)
+            del self._batch[: len(lines)]
+            self._bytes -= sum(map(len, lines))
+            size *= 2
 
     async def _reject(
         self, connection: psycopg.AsyncConnection, line: bytes, error: psycopg.Error
@@ -330,5 +359,5 @@ class ExchangeLog:
 
 def _array(lines: Sequence[bytes]) -> Jsonb:
     """The lines as one JSON array, each with its own size as a member."""
-    sized = b",".join(b'{"bytes":%d,%b' % (len(line), line[1:]) for line in lines)
-    return Jsonb(None, dumps=lambda _: b"[" + sized + b"]")
+    sized = b",".join([b'{"bytes":%d,%b' % (len(line), line[1:]) for line in lines])
+    return Jsonb(None, dumps=lambda _: b"[%b]" % sized)
