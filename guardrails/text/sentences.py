@@ -17,11 +17,11 @@ _BORDER = re.compile(
 _ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
-        "mr mrs ms dr prof sr jr st rev hon gen col capt lt sgt maj gov pres sen rep messrs mme mlle "
-        "mgr vs cf al eg ie viz approx dept univ eq eqs eds jan feb apr jun jul aug sep sept oct nov "
-        "dec e.g i.e u.s u.k d.h z.b u.a z.t bzw evtl ggf ca nr bspw vgl hr fr frl bd jh p.ex boul "
-        "éd sra srta ud uds dña lic ing núm sig sigg dott avv pag tzn np m.in ul dhr mevr bijv "
-        "т.е др г гг ул им стр тыс млн млрд",
+        "mr mrs ms dr prof sr jr st rev hon gen col capt lt sgt maj gov pres sen rep messrs "
+        "mme mlle mgr vs cf al eg ie viz approx dept univ eq eqs eds jan feb apr jun jul aug "
+        "sep sept oct nov dec e.g i.e u.s u.k d.h z.b u.a z.t bzw evtl ggf ca nr bspw vgl hr "
+        "fr frl bd jh p.ex boul éd sra srta ud uds dña lic ing núm sig sigg dott avv pag tzn "
+        "np m.in ul dhr mevr bijv т.е др г гг ул им стр тыс млн млрд",
     )
 )
 # These are words as well: abbreviations only before a number.

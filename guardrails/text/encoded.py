@@ -1,0 +1,58 @@
+"""Which runs of base64 or hexadecimal digits decode to something that can be read?"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{6,}(?:\r?\n[A-Za-z0-9+/_-]{16,})*={0,2}"
+    r"(?![A-Za-z0-9+/_=-])"
+)
+_HEX = re.compile(
+    r"(?<![0-9A-Za-z])(?:0x|\\x|%)?[0-9A-Fa-f]{2}"
+    r"(?:(?: |:|, ?| ?0x|\\x|%)?[0-9A-Fa-f]{2}){4,}(?![0-9A-Za-z])"
+)
+_HEX_PAIR = re.compile(r"(?:0x)?([0-9A-Fa-f]{2})")
+_LINE_BREAK = re.compile(r"\r?\n")
+_SHORTEST = 16
+
+
+def readings(text: str) -> list[tuple[int, int, str]]:
+    """Where such runs stand, and what they say.
+
+    Limits: base64 from 16 characters on, or shorter where it ends in `=`; hexadecimal from 5 bytes.
+    """
+    found = []
+    for match in _BASE64.finditer(text):
+        run = _LINE_BREAK.sub("", match[0])
+        if len(run) >= _SHORTEST or (run.endswith("=") and len(run) % 4 == 0):
+            said = _printable(_from_base64(run))
+            if said:
+                found.append((*match.span(), said))
+    for match in _HEX.finditer(text):
+        said = _printable(bytes.fromhex("".join(_HEX_PAIR.findall(match[0]))))
+        if said:
+            found.append((*match.span(), said))
+    return sorted(found)
+
+
+def _from_base64(run: str) -> bytes:
+    body = run.rstrip("=").replace("-", "+").replace("_", "/")
+    body = body[: len(body) - (len(body) % 4 == 1)]
+    try:
+        return base64.b64decode(body + "=" * (-len(body) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _printable(data: bytes) -> str:
+    """The bytes as text, where they are text: printable, and mostly letters and spaces."""
+    try:
+        said = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    if len(said) < 4 or not all(c.isprintable() or c in "\n\r\t" for c in said):
+        return ""
+    return said if sum(c.isalpha() or c == " " for c in said) >= 0.7 * len(said) else ""
