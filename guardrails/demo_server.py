@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from pathlib import Path
 from typing import Any
 
-import click
 import orjson
-import uvicorn
 
 from guardrails.demo_completion import Request, merge_answers, merge_streams, read_request
 from guardrails.errors import BadRequest, BanisterError, UpstreamError
@@ -176,23 +172,3 @@ async def _send_json(send: Send, status: int, value: dict[str, Any]) -> None:
     start["headers"].append((b"content-length", b"%d" % len(body)))
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-@click.command()
-@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--port", type=int, required=True)
-@click.option("--threads", type=int, default=max(1, (os.cpu_count() or 2) - 1), show_default=True)
-def main(directory: Path, port: int, threads: int) -> None:
-    """Serve the model in DIRECTORY on a loopback port; the name served is the directory's."""
-    # `transformers serve` names a model as it was given: a relative path keeps the answers free
-    # of this machine's directories.
-    os.chdir(directory.parent)
-    # Here, after the directory and the environment are right; torch takes seconds to import.
-    from guardrails.demo_transformers import application
-
-    inner = application(directory.name, threads=threads)
-    uvicorn.run(DemoServer(inner, directory.name), host="127.0.0.1", port=port, log_level="warning")
-
-
-if __name__ == "__main__":
-    main()

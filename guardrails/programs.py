@@ -95,7 +95,7 @@ class Programs:
         async def ready() -> bool:
             return await status_of(f"http://127.0.0.1:{port}/health") == 200
 
-        command = ("-m", "guardrails.demo_server", str(target), "--port", str(port))
+        command = ("-m", "guardrails.demo_transformers", str(target), "--port", str(port))
         offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(cores)}
         return self._python("model", command, ready=ready, stage=MODELS, environment=offline)
 

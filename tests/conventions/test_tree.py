@@ -1,0 +1,93 @@
+"""The tree is laid out as CONTRIBUTING.md says."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("repository", HERE / "repository.py")
+assert _spec is not None
+assert _spec.loader is not None
+repository = importlib.util.module_from_spec(_spec)
+sys.modules["repository"] = repository
+_spec.loader.exec_module(repository)
+
+ROOT = repository.ROOT
+MOST_LINES = 400
+
+TESTED_ELSEWHERE: dict[str, str] = {
+    # module: which test runs it, and why there
+    "guardrails/types.py": "fields only; every test of a room makes them",
+    "guardrails/errors.py": "fields only; the wire tests translate each of them",
+}
+
+TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".sh", ".j2", ".html", ".css", ".js", ""}
+FORBIDDEN = {
+    "a path of somebody's machine": re.compile(r"(?<![\w.~])/(home|Users|root|work)/[\w.-]+"),
+    "the host of a package registry": re.compile(
+        r"(pypi|pythonhosted|npmjs|registry\.\w+|download\.pytorch)\.(org|com|io)"
+    ),
+}
+
+
+def test_every_module_has_a_test_of_its_name():
+    tests = {path.name for path in repository.tracked() if path.parts[0] == "tests"}
+    missing = [
+        str(module)
+        for module in repository.modules()
+        if module.name not in ("__init__.py", "__main__.py")
+        and "versions" not in module.parts
+        and f"test_{module.name}" not in tests
+        and str(module) not in TESTED_ELSEWHERE
+    ]
+    assert missing == [], "each needs tests/…/test_NAME.py, or a reason in TESTED_ELSEWHERE"
+
+
+def test_every_exception_still_exists_and_has_a_reason():
+    for module, reason in TESTED_ELSEWHERE.items():
+        assert (ROOT / module).exists(), module
+        assert reason
+
+
+@pytest.mark.parametrize("module", repository.modules(), ids=str)
+def test_every_module_is_short_and_says_what_it_is_for(module):
+    text = (ROOT / module).read_text()
+    assert text.count("\n") <= MOST_LINES
+    assert ast.get_docstring(ast.parse(text)) or not text.strip()
+
+
+@pytest.mark.parametrize("module", repository.modules(), ids=str)
+def test_no_module_imports_ours_within_a_function(module):
+    tree = ast.parse((ROOT / module).read_text())
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    for function in functions:
+        for node in ast.walk(function):
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            ours = [name for name in names if name.split(".")[0] in repository.ROOMS]
+            assert ours == [], f"{module}:{node.lineno}"
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends():
+    names = {module.stem for module in repository.modules()}
+    assert names.isdisjoint({"utils", "util", "helpers", "common", "misc"})
+
+
+def test_no_file_names_a_machine_or_a_registry():
+    found = []
+    for path in repository.tracked():
+        if path.suffix not in TEXT or path == Path("tests/conventions/test_tree.py"):
+            continue
+        text = (ROOT / path).read_text(errors="replace")
+        for what, pattern in FORBIDDEN.items():
+            found += [f"{path}: {what}: {match[0]}" for match in pattern.finditer(text)]
+    assert found == []
