@@ -29,9 +29,10 @@ _NO_CLAIM = re.compile(
     r"(?:not|n't|n’t|no|contain|mention|answer)\b"
     r"|(?:please )?(?:let me know|feel free)|(?:i )?hope (?:this|that|it) helps"
     r"|(?:you(?:'|’| a)re )?welcome|how (?:can|may) i help|is there anything"
-    r"|here (?:is|are)\b[^.]*:\s*$)",
+    r"|here (?:is|are)\b[^.]*:\s*$)|^\s*#{1,6}\s",
     re.IGNORECASE | re.DOTALL,
 )
+_CODE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 _SMALL_TALK = listed(
     "hi hello hey dear greetings good morning afternoon evening night day welcome thank thanks"
     " please yes no yeah sure okay ok certainly absolutely course great glad happy nice pleasure"
@@ -50,14 +51,14 @@ def cite(text: str, passages: Sequence[Passage], choice: int = 0) -> tuple[Citat
 
 def cite_with(text: str, evidence: Evidence, choice: int = 0) -> tuple[Citation, ...]:
     """The same against passages that were made ready before: for several choices, or a stream."""
+    # Spaces in the place of code: it makes no claim, and the offsets stay.
+    text = _CODE.sub(lambda code: " " * len(code[0]), text)
     found = []
     for start, end in sentences(text):
         sentence = text[start:end]
         if not is_claim(sentence):
             continue
         support, number = evidence.support(sentence)
-        start += len(sentence) - len(sentence.lstrip())
-        end -= len(sentence) - len(sentence.rstrip())
         found.append(
             Citation(
                 choice=choice,

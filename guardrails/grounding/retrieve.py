@@ -25,7 +25,7 @@ CANDIDATES = 40
 RANK_OFFSET = 60
 """The k of reciprocal rank fusion: the larger, the less the first places count."""
 
-NEAR = 0.35
+NEAR = 0.30
 """Cosine from which a passage is kept for its meaning alone."""
 
 RELATED = 0.20
