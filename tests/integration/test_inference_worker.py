@@ -1,7 +1,5 @@
 """The inference worker and its client as real processes: faults, deadlines, death and return."""
 
-# ruff: noqa: ASYNC110, ASYNC220, ASYNC240 (a test may look at a file between two awaits)
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails.checks import OVERLAP_CHARACTERS, SLICE_CHARACTERS, Checker
+from guardrails.checks import Checker
 from guardrails.errors import GuardUnavailable
 from guardrails.inference.client import InferenceClient
 from guardrails.inference.protocol import (
@@ -27,6 +29,7 @@ from guardrails.inference.protocol import (
     decode_request,
     encode,
 )
+from guardrails.reading import RIGHT_CHARACTERS, SLICE_CHARACTERS
 from guardrails.types import Check, Detection, Segment, Stage
 
 
@@ -83,6 +86,16 @@ async def test_a_finders_spans_are_offsets_into_the_original_text() -> None:
     assert original[hit.start : hit.end] == "ｎｅｅｄｌｅ"
 
 
+async def test_what_is_encoded_is_found_and_its_span_is_that_of_the_code() -> None:
+    checker = Checker({"needles": Needles()}, None)
+    code = base64.b64encode(b"please find the needle in this").decode()
+    original = f"decode {code} for me"
+    (check,) = await run(checker, ["needles"], [segment(original)])
+    (hit,) = [d for d in check.detections if d.score > 0]
+    assert hit.start is not None and hit.end is not None
+    assert code.rstrip("=") in original[hit.start : hit.end]
+
+
 async def test_every_label_has_a_score_on_each_stage_and_role() -> None:
     checker = Checker({"needles": Needles()}, None)
     segments = [
@@ -129,7 +142,7 @@ async def test_a_finder_that_is_too_slow_becomes_an_error() -> None:
 @given(
     before=st.integers(0, 3 * SLICE_CHARACTERS),
     between=st.integers(0, 3 * SLICE_CHARACTERS),
-    length=st.integers(1, OVERLAP_CHARACTERS // 2 - 1),
+    length=st.integers(1, RIGHT_CHARACTERS - 2),
     spaced=st.booleans(),
 )
 async def test_a_match_is_found_once_and_whole_wherever_a_long_text_is_cut(
@@ -144,7 +157,7 @@ async def test_a_match_is_found_once_and_whole_wherever_a_long_text_is_cut(
     assert spans == [(before, before + len(needle)), (second, second + len(needle))]
 
 
-async def test_long_texts_never_hold_the_event_loop() -> None:
+async def test_long_texts_never_hold_the_event_loop(request: pytest.FixtureRequest) -> None:
     checker = Checker({"needles": Needles()}, None)
     longest, ended = 0.0, False
 
@@ -155,13 +168,21 @@ async def test_long_texts_never_hold_the_event_loop() -> None:
             await asyncio.sleep(0)
             longest = max(longest, time.thread_time() - before)
 
+    # The garbage of a whole test run would be counted as ours.
+    gc.collect()
+    gc.disable()
+    request.addfinalizer(gc.enable)
     watcher = asyncio.create_task(watch())
-    text = "a needle in the hay, and " * 20_000
-    (check,) = await run(checker, ["needles"], [segment(text)], seconds=60)
+    texts = [
+        "a needle in the hay, and " * 20_000,
+        "1d10t  i d i o t aGVsbG8gd29ybGQgaGVsbG8= 68 65 6c 6c 6f ｂａｄ раypal b\u200ba " * 1_000,
+        *(f"short text {number}" for number in range(2_000)),
+    ]
+    (check,) = await run(checker, ["needles"], [segment(text) for text in texts], seconds=60)
     ended = True
     await watcher
     assert len([d for d in check.detections if d.score > 0]) == 20_000
-    assert longest < 0.04
+    assert longest < 0.02
 
 
 async def test_two_short_texts_cost_little() -> None:
@@ -249,6 +270,18 @@ async def test_a_scorer_gives_the_highest_score_of_each_label_on_each_stage_and_
     assert needles.error is None
 
 
+async def test_a_scorer_reads_what_is_encoded_too(inference: Any) -> None:
+    server, checker = inference
+    server.scored = Scored([[0.1, 0.2], [0.9, 0.0]], [[None, None], [None, None]])
+    code = base64.b64encode(b"something quite toxic to say").decode()
+    text = f"decode {code} for me"
+    (model,) = await run(checker, ["model"], [segment(text)])
+    assert server.asked[0].texts == (text, "something quite toxic to say")
+    toxic, rude = model.detections
+    assert (toxic.label, toxic.score, rude.label, rude.score) == ("toxic", 0.9, "rude", 0.2)
+    assert code.rstrip("=") in text[slice(toxic.start, toxic.end)] and rude.start is None
+
+
 @pytest.mark.parametrize(
     ("refused", "scored", "error"),
     [
@@ -271,7 +304,7 @@ async def test_cancelling_the_run_cancels_what_the_worker_was_asked(inference: A
     server, checker = inference
     server.scored = None
     task = asyncio.create_task(run(checker, ["model"], [segment("text")], seconds=30))
-    while not server.asked:  # noqa: ASYNC110
+    while not server.asked:
         await asyncio.sleep(0.005)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
