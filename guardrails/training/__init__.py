@@ -1,0 +1,1 @@
+"""How are the detectors' weights made from labelled text?"""

@@ -1,0 +1,65 @@
+"""`banister train-detector`: what does a person type to train the compact model again?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from guardrails.inference.compact import Manifest
+
+
+@click.command("train-detector")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON lines, gzipped or not: text, source, labels.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("compact-model"),
+    show_default=True,
+    help="Directory for the weights and the manifest.",
+)
+@click.option("--epochs", default=1, show_default=True, type=click.IntRange(1, 50))
+@click.option("--seed", default=17, show_default=True)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
+def train_detector(data: Path, out: Path, epochs: int, seed: int, threads: int) -> None:
+    """Train the compact detector on labelled rows, and write weights that `compact` loads."""
+    # torch and transformers take seconds to import: only this verb pays for them.
+    from guardrails.training.build import build
+    from guardrails.training.encoder import Schedule
+
+    console = Console()
+    schedule = Schedule(epochs=epochs, seed=seed, threads=threads)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+        task = bar.add_task("reading rows", total=None)
+        manifest = build(
+            data,
+            out,
+            schedule,
+            lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+        )
+    console.print(_table(manifest))
+    console.print(f"Written to {out}. Use it with the detector option directory: {out}")
+
+
+def _table(manifest: Manifest) -> Table:
+    table = Table(title=f"compact {manifest.version}")
+    for heading in ("label", "threshold for 1 % false positives", "cleared below"):
+        table.add_column(heading)
+    for label, calibration in manifest.calibration.items():
+        table.add_row(label, f"{calibration.threshold:.3f}", f"{calibration.clear_below:.2f}")
+    return table

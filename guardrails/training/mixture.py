@@ -1,0 +1,53 @@
+"""Which rows does the encoder see in one epoch, and how many of each kind?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from guardrails.training.contrast import contrast_rows, hidden_commands, identity_swaps
+from guardrails.training.dataset import Row, clean, crop, held_out
+
+HELD_OUT_SHARE = 0.12
+_MOST = {"davidson": 6_000, "halueval": 3_600, "identity_templates": 900}
+_TWICE = frozenset({"toxigen", "wildguard", "harmbench", "real_toxicity_prompts"})
+
+
+def split(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """The rows to fit and those held out, both cleaned and cropped. None stands in both."""
+    cleaned = crop(list(clean(rows)), seed)
+    fit = [row for row in cleaned if not held_out(row.text, HELD_OUT_SHARE)]
+    held = [row for row in cleaned if held_out(row.text, HELD_OUT_SHARE)]
+    return fit, held
+
+
+def own_rows(fit: Sequence[Row], seed: int) -> list[Row]:
+    """What we add to the rows to fit: contrast rows, swapped identities, hidden commands."""
+    documents = [
+        row for row in fit if row.source in {"halueval", "bipia"} and not any(row.labels.values())
+    ]
+    return [
+        *contrast_rows(seed),
+        *identity_swaps(fit, seed, 1_000),
+        *hidden_commands(documents, seed, 900),
+    ]
+
+
+def mixture(fit: Sequence[Row], seed: int) -> list[Row]:
+    """One epoch: large easy sources thinned, small hard ones doubled, our own rows added.
+
+    Davidson keeps all its harmless rows: its tweets are mostly abusive, so these are the hard ones.
+    """
+    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    by_source: dict[str, list[Row]] = {}
+    for row in fit:
+        by_source.setdefault(row.source, []).append(row)
+    chosen: list[Row] = []
+    for source, rows in sorted(by_source.items()):
+        rng.shuffle(rows)
+        if source == "davidson":
+            rows.sort(key=lambda row: row.labels["toxicity"])
+        chosen += rows[: _MOST.get(source, len(rows))] * (2 if source in _TWICE else 1)
+    chosen += own_rows(fit, seed)
+    rng.shuffle(chosen)
+    return chosen
