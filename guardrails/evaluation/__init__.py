@@ -1,0 +1,1 @@
+"""How good is a detector on a labelled file?"""
