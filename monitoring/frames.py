@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from monitoring.types import Window
 
@@ -20,6 +20,14 @@ _OUTCOMES = text(
            count(*) FILTER (WHERE jsonb_path_exists(checks, '$[*].error')) AS check_failed
     FROM exchanges
     WHERE started_at >= :start AND started_at < :end
+    """
+)
+
+_REACHED = text(
+    """
+    SELECT count(*) FROM exchanges
+    WHERE started_at >= :start AND started_at < :end
+      AND upstream IS NOT NULL AND duration_seconds IS NOT NULL
     """
 )
 
@@ -68,6 +76,11 @@ async def outcomes(engine: AsyncEngine, window: Window) -> Outcomes:
     async with engine.connect() as connection:
         row = (await connection.execute(_OUTCOMES, _span(window))).one()
     return Outcomes(**row._mapping)
+
+
+async def reached(connection: AsyncConnection, window: Window) -> int:
+    """How many of a window's exchanges reached a model: the n of its percentiles of duration."""
+    return (await connection.execute(_REACHED, _span(window))).scalar_one()
 
 
 async def scores(

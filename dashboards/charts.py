@@ -1,0 +1,178 @@
+"""Where each bar of a chart stands: the numbers of an SVG, drawn by a template.
+
+Across, places are in percent and lengths down in pixels, so that a chart takes the width of its
+page while its letters keep their size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+DECISIONS = ("allow", "flag", "redact", "block")
+
+_PLOT_TOP = 14.0
+_PLOT_HEIGHT = 150.0
+
+
+class Bucket(Struct, frozen=True):
+    """How many exchanges began in one span of time, by decision.
+
+    `failed` of them failed besides: a failure has a decision too.
+    """
+
+    start: datetime
+    counts: dict[str, int]
+    failed: int = 0
+
+    @property
+    def n(self) -> int:
+        """All of them."""
+        return sum(self.counts.get(kind, 0) for kind in DECISIONS)
+
+
+class Bar(Struct, frozen=True):
+    """One rectangle: `x` and `width` in percent of the chart, `y` and `height` in pixels."""
+
+    kind: str
+    x: float
+    width: float
+    y: float
+    height: float
+
+
+class Column(Struct, frozen=True):
+    """One span of time: its bars from the ground up, and what a pointer over it says."""
+
+    x: float
+    width: float
+    title: str
+    bars: tuple[Bar, ...]
+
+
+class Tick(Struct, frozen=True):
+    """A labelled place on an axis: percent across, or pixels down."""
+
+    at: float
+    label: str
+
+
+class Chart(Struct, frozen=True):
+    """A stacked bar chart, ready to draw."""
+
+    columns: tuple[Column, ...]
+    across: tuple[Tick, ...]
+    down: tuple[Tick, ...]
+    top: float
+    ground: float
+    height: float
+    buckets: tuple[Bucket, ...]
+
+
+def stacked(buckets: Sequence[Bucket], step: timedelta) -> Chart | None:
+    """Counts over time as stacked bars, mildest at the ground; None where nothing happened.
+
+    What failed is drawn over the foot of its bar, for it is a part of it and not one more.
+    """
+    highest = max((bucket.n for bucket in buckets), default=0)
+    if not highest:
+        return None
+    ceiling = round_up(highest)
+    ground = _PLOT_TOP + _PLOT_HEIGHT
+    slot = 100 / len(buckets)
+    columns = tuple(
+        _column(bucket, step, slot * place, slot, ceiling, ground)
+        for place, bucket in enumerate(buckets)
+    )
+    return Chart(
+        columns=columns,
+        across=_time_ticks(buckets, step, slot),
+        down=tuple(
+            Tick(ground - _PLOT_HEIGHT * value / ceiling, f"{value:,}")
+            for value in sorted({ceiling, ceiling // 2 or ceiling})
+        ),
+        top=_PLOT_TOP,
+        ground=ground,
+        height=ground + 24,
+        buckets=tuple(buckets),
+    )
+
+
+def round_up(value: int) -> int:
+    """The next number that people like on an axis: 1, 2, 4, 6, 8 or 10 times a power of ten."""
+    power = 1
+    while True:
+        for step in (1, 2, 4, 6, 8):
+            if value <= step * power:
+                return step * power
+        power *= 10
+
+
+def _column(
+    bucket: Bucket, step: timedelta, x: float, slot: float, ceiling: int, ground: float
+) -> Column:
+    left, width = _round(x + slot * 0.09), _round(slot * 0.82)
+
+    def length(count: int) -> float:
+        # A single block among thousands must still be seen: never less than two pixels.
+        return _round(max(2.0, _PLOT_HEIGHT * count / ceiling))
+
+    bars = []
+    foot = ground
+    for kind in DECISIONS:
+        if count := bucket.counts.get(kind, 0):
+            foot -= length(count)
+            bars.append(Bar(kind, left, width, _round(foot), length(count)))
+    if bucket.failed:
+        height = length(bucket.failed)
+        bars.append(Bar("failed", left, width, _round(ground - height), height))
+    end = bucket.start + step
+    said = [f"{bucket.counts[kind]:,} {kind}" for kind in DECISIONS if bucket.counts.get(kind)]
+    if bucket.failed:
+        said.append(f"of them {bucket.failed:,} failed")
+    title = f"{bucket.start:%d %b %H:%M}–{end:%H:%M} UTC: {', '.join(said) or 'no exchange'}"
+    return Column(_round(x), _round(slot), title, tuple(bars))
+
+
+def _time_ticks(buckets: Sequence[Bucket], step: timedelta, slot: float) -> tuple[Tick, ...]:
+    """A label at each sixth hour, or each day where a bar is longer than two hours."""
+    ticks = []
+    for place, bucket in enumerate(buckets):
+        at = bucket.start
+        if step > timedelta(hours=2):
+            if at.hour < step.total_seconds() / 3600:
+                ticks.append(Tick(_round(slot * place), f"{at:%d %b}"))
+        elif at.hour % 6 == 0 and at.minute == 0:
+            ticks.append(
+                Tick(_round(slot * place), f"{at:%d %b}" if at.hour == 0 else f"{at:%H:%M}")
+            )
+    return tuple(ticks)
+
+
+def _round(value: float) -> float:
+    return round(value, 2)
+
+
+class Step(Struct, frozen=True):
+    """One step of an exchange in its waterfall: `x` and `width` in percent of the whole."""
+
+    name: str
+    seconds: float
+    x: float
+    width: float
+
+
+def waterfall(seconds: Sequence[tuple[str, float]]) -> tuple[Step, ...]:
+    """Steps one after the other, each beginning where the last one ended."""
+    whole = sum(length for _, length in seconds)
+    if whole <= 0:
+        return ()
+    steps = []
+    begun = 0.0
+    for name, length in seconds:
+        width = 100 * length / whole
+        steps.append(Step(name, length, _round(100 * begun / whole), _round(max(0.3, width))))
+        begun += length
+    return tuple(steps)

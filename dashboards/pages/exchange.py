@@ -1,0 +1,434 @@
+"""One exchange: what came in, what was measured and decided, what the model and the caller saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from dashboards.bodies import Said, texts
+from dashboards.charts import Step, waterfall
+from dashboards.highlight import Run, Span, runs
+from dashboards.wording import count_of, seconds_of
+from guardrails.exchange_log.query import ExchangeDetail
+from guardrails.policy.decide import Ruling
+from guardrails.policy.model import Policy, Rule
+from guardrails.types import Action, Caller, Check, Citation, Detection, Passage, Reason, Segment
+
+STEPS = ("check_input", "ground", "format", "model", "check_output", "cite")
+CHARACTERS = {
+    "inputs": 9_000,
+    "prompt": 6_000,
+    "outputs": 7_000,
+    "passages": 5_000,
+    "answer": 3_000,
+}
+MAX_TURNS = 40
+MAX_SCORES = 60
+MAX_SPANS = 200
+
+
+class Turn(Struct, frozen=True):
+    """One text as it is shown: cut at its finds, and perhaps short of its end."""
+
+    role: str
+    runs: tuple[Run, ...]
+    left_out: int = 0
+
+
+class Turns(Struct, frozen=True):
+    """The texts of one side; `earlier` of them are not shown."""
+
+    shown: tuple[Turn, ...]
+    earlier: int = 0
+
+
+class Why(Struct, frozen=True):
+    """One rule that fired."""
+
+    rule: str
+    kind: str
+    what: str
+    score: float | None
+    threshold: float
+    error: str | None
+    shadow: bool
+
+
+class Score(Struct, frozen=True):
+    """One label on one text, and the rule that it was held against."""
+
+    label: str
+    score: float
+    where: str
+    threshold: float | None
+    rule: str | None
+    found: str | None
+
+
+class Measured(Struct, frozen=True):
+    """One run of one detector."""
+
+    detector: str
+    version: str
+    side: str
+    seconds: float
+    error: str | None
+    skipped: str | None
+    scores: tuple[Score, ...]
+    left_out: int
+
+
+class Cited(Struct, frozen=True):
+    """A sentence of the answer and how well the passages carry it."""
+
+    text: str
+    support: float
+    passage: int | None
+
+
+class Fact(Struct, frozen=True):
+    """A name and a value; an absent value is shown as none."""
+
+    name: str
+    value: str | None
+    wide: bool = False
+
+
+class Quoted(Struct, frozen=True):
+    """A passage as the prompt numbered it."""
+
+    number: int
+    title: str
+    source: str
+    score: float
+    turn: Turn
+
+
+class Page(Struct, frozen=True):
+    """All that the template needs; names as there."""
+
+    id: str
+    kind: str
+    headline: str
+    lead: str
+    facts: tuple[Fact, ...]
+    why: tuple[Why, ...]
+    came_in: Turns
+    saw: Turns | None
+    saw_the_same: bool
+    passages: tuple[Quoted, ...]
+    answered: Turns | None
+    cited: tuple[Cited, ...]
+    got: Turns | None
+    checks: tuple[Measured, ...]
+    policy_known: bool
+    steps: tuple[Step, ...]
+    total_seconds: float | None
+    uncovered: tuple[str, ...]
+    versions: tuple[Fact, ...]
+    failure: tuple[Fact, ...]
+    record_url: str
+
+
+def view(detail: ExchangeDetail, policy: Policy | None) -> Page:
+    """The page from the record and the policy of that time; without it no threshold is shown."""
+    row = detail.row
+    inputs = msgspec.convert(detail.inputs, list[Segment])
+    outputs = msgspec.convert(detail.outputs, list[Segment])
+    checks = msgspec.convert(detail.checks, list[Check])
+    reasons = msgspec.convert(detail.reasons, list[Reason])
+    caller = Caller(row.key_id, row.tenant)
+    rules = () if policy is None else Ruling(policy).rules(row.route, caller)
+    sides = {"input": inputs, "output": outputs}
+    spans = _spans(checks, reasons, sides, rules)
+    came_in = [_said(segment) for segment in inputs] or texts(detail.request)
+    saw = texts(detail.prompt)
+    answered = [_said(segment) for segment in outputs] or texts(detail.completion)
+    got = texts(detail.answer)
+    return Page(
+        id=str(row.id),
+        kind="failed" if row.failure_code else row.decision,
+        headline=_headline(detail, reasons),
+        lead=_lead(detail, reasons),
+        facts=_facts(detail),
+        why=tuple(_why(reason) for reason in reasons),
+        came_in=_turns(came_in, CHARACTERS["inputs"], spans["input"], latest=True),
+        saw=None if row.upstream is None else _turns(saw, CHARACTERS["prompt"], latest=True),
+        saw_the_same=_plain(saw) == _plain(texts(detail.request)),
+        passages=_quoted(detail.passages),
+        answered=_turns(answered, CHARACTERS["outputs"], spans["output"]) if answered else None,
+        cited=_cited(detail.citations, outputs),
+        got=_turns(got, CHARACTERS["answer"]) if got and _plain(got) != _plain(answered) else None,
+        checks=_measured(checks, sides, rules),
+        policy_known=policy is not None,
+        steps=waterfall(_in_order(detail.seconds)),
+        total_seconds=row.duration_seconds,
+        uncovered=tuple(detail.uncovered),
+        versions=_versions(detail),
+        failure=_failure(detail),
+        record_url=f"/exchanges/{row.id}/record.json",
+    )
+
+
+def _headline(detail: ExchangeDetail, reasons: Sequence[Reason]) -> str:
+    row = detail.row
+    if row.failure_code:
+        return f"Failed: {row.failure_code}"
+    if row.decision == Action.BLOCK:
+        return "Blocked before the model" if row.upstream is None else "Answer withheld"
+    words = {Action.REDACT: "Passed on, redacted", Action.FLAG: "Passed on, flagged"}
+    return words.get(Action(row.decision), "Allowed")
+
+
+def _lead(detail: ExchangeDetail, reasons: Sequence[Reason]) -> str:
+    """The strictest reason in one sentence."""
+    left = " The caller left before the end." if detail.row.abandoned else ""
+    standing = [reason for reason in reasons if not reason.shadow]
+    if detail.row.failure_code:
+        return f"{detail.failure_message}{left}"
+    if not standing:
+        if not detail.checks:
+            return f"No check ran, for no rule of the policy asked for one.{left}"
+        return f"No rule of the policy fired.{left}"
+    reason = max(standing, key=lambda one: one.action.rank)
+    what = f"{reason.detector} / {reason.label}"
+    if reason.score is None:
+        return f"The rule {reason.rule} could not be checked: {what} did not run.{left}"
+    return (
+        f"The rule {reason.rule} fired: {what} scored {reason.score:.2f} on the {reason.side},"
+        f" at or above {reason.threshold:.2f}.{left}"
+    )
+
+
+def _facts(detail: ExchangeDetail) -> tuple[Fact, ...]:
+    row = detail.row
+    tokens = None
+    if row.input_tokens is not None or row.output_tokens is not None:
+        tokens = f"{_or_dash(row.input_tokens)} in, {_or_dash(row.output_tokens)} out"
+    return (
+        Fact("Started (UTC)", f"{row.started_at:%d %b %Y %H:%M:%S.%f}"[:-3]),
+        Fact("Took", f"{seconds_of(row.duration_seconds)} s"),
+        Fact("Model", row.model),
+        Fact("Route", row.route),
+        Fact("Protocol", row.protocol + (", streamed" if row.stream else "")),
+        Fact("Caller", row.key_id or "no key, from this machine"),
+        Fact("Tenant", row.tenant),
+        Fact("Tokens", tokens),
+    )
+
+
+def _versions(detail: ExchangeDetail) -> tuple[Fact, ...]:
+    row = detail.row
+    return (
+        Fact("Policy", row.policy_version or None),
+        Fact("Prompt template", detail.template_hash),
+        Fact("Upstream", row.upstream),
+        Fact("Upstream model", detail.upstream_model),
+        Fact("Model named in the answer", row.response_model),
+        Fact("Attempts", count_of(detail.attempts)),
+        Fact("Finish reasons", ", ".join(detail.finish_reasons) or None),
+        Fact("Recorded (UTC)", f"{detail.recorded_at:%d %b %Y %H:%M:%S}"),
+    )
+
+
+def _failure(detail: ExchangeDetail) -> tuple[Fact, ...]:
+    row = detail.row
+    if row.failure_code is None:
+        return ()
+    return (
+        Fact("Code", row.failure_code),
+        Fact("Status", str(row.failure_status)),
+        Fact("Message", detail.failure_message, wide=True),
+    )
+
+
+def _why(reason: Reason) -> Why:
+    what = f"{reason.detector} / {reason.label} on the {reason.side}"
+    return Why(
+        reason.rule,
+        reason.action.value,
+        what,
+        reason.score,
+        reason.threshold,
+        reason.error,
+        reason.shadow,
+    )
+
+
+def _said(segment: Segment) -> Said:
+    stage = {"tool_call": "tool call", "tool_result": "tool result"}.get(segment.stage.value)
+    return Said(stage or segment.role, segment.text)
+
+
+def _plain(said: Iterable[Said]) -> list[str]:
+    return [one.text for one in said]
+
+
+def _turns(
+    said: Sequence[Said],
+    characters: int,
+    spans: dict[int, list[Span]] | None = None,
+    *,
+    latest: bool = False,
+) -> Turns:
+    """As many texts as fit into a page; of a conversation the latest, of an answer the first."""
+    numbered = list(enumerate(said))
+    kept = numbered[-MAX_TURNS:] if latest else numbered[:MAX_TURNS]
+    shown = []
+    left = characters
+    for number, one in reversed(kept) if latest else kept:
+        length = min(len(one.text), left)
+        if not length and one.text:
+            break
+        left -= length
+        cut = runs(one.text[:length], (spans or {}).get(number, ()))
+        shown.append(Turn(one.role, tuple(cut), len(one.text) - length))
+    if latest:
+        shown.reverse()
+    return Turns(tuple(shown), len(said) - len(shown))
+
+
+def _spans(
+    checks: Sequence[Check],
+    reasons: Sequence[Reason],
+    sides: dict[str, list[Segment]],
+    rules: Sequence[Rule],
+) -> dict[str, dict[int, list[Span]]]:
+    """What is marked in the texts: what a rule fired on, and what a detector names as found.
+
+    A classifier names its best window for harmless texts too; such a place is no find.
+    """
+    marked: dict[str, dict[int, list[Span]]] = {side: {} for side in sides}
+    left = MAX_SPANS
+
+    def mark(
+        side: str, segment: int | None, start: int | None, end: int | None, label: str
+    ) -> None:
+        nonlocal left
+        if segment is not None and start is not None and end is not None and left > 0:
+            left -= 1
+            marked[side].setdefault(segment, []).append(Span(start, end, label))
+
+    for reason in reasons:
+        mark(reason.side.value, reason.segment, reason.start, reason.end, reason.label)
+    for check in checks:
+        for detection in check.detections:
+            rule = _rule_of(check, detection, sides[check.side.value], rules)
+            over = rule is not None and detection.score >= rule.threshold
+            if over or detection.evidence is not None:
+                mark(
+                    check.side.value,
+                    detection.segment,
+                    detection.start,
+                    detection.end,
+                    detection.label,
+                )
+    return marked
+
+
+def _rule_of(
+    check: Check, detection: Detection, segments: Sequence[Segment], rules: Sequence[Rule]
+) -> Rule | None:
+    """The rule with the lowest threshold among those that look at this label in this text."""
+    if detection.segment >= len(segments):
+        return None
+    segment = segments[detection.segment]
+    asking = [
+        rule
+        for rule in rules
+        if rule.detector == check.detector
+        and rule.label == detection.label
+        and segment.stage in rule.stage
+        and (rule.roles is None or segment.role in rule.roles)
+    ]
+    return min(asking, key=lambda rule: rule.threshold, default=None)
+
+
+def _measured(
+    checks: Sequence[Check], sides: dict[str, list[Segment]], rules: Sequence[Rule]
+) -> tuple[Measured, ...]:
+    left = MAX_SCORES
+    measured = []
+    for check in checks:
+        segments = sides[check.side.value]
+        ordered = sorted(check.detections, key=lambda one: -one.score)
+        shown = ordered[:left]
+        left -= len(shown)
+        scores = []
+        for one in shown:
+            rule = _rule_of(check, one, segments, rules)
+            scores.append(
+                Score(
+                    one.label,
+                    one.score,
+                    _where(one.segment, segments),
+                    None if rule is None else rule.threshold,
+                    None if rule is None else rule.id,
+                    one.evidence,
+                )
+            )
+        measured.append(
+            Measured(
+                check.detector,
+                check.version,
+                check.side.value,
+                check.seconds,
+                check.error,
+                check.skipped,
+                tuple(scores),
+                len(ordered) - len(shown),
+            )
+        )
+    return tuple(measured)
+
+
+def _where(number: int, segments: Sequence[Segment]) -> str:
+    if number >= len(segments):
+        return f"text {number + 1}"
+    return f"{_said(segments[number]).role}, text {number + 1}"
+
+
+def _quoted(recorded: Sequence[dict[str, Any]]) -> tuple[Quoted, ...]:
+    passages = msgspec.convert(recorded, list[Passage])
+    each = CHARACTERS["passages"] // max(1, len(passages))
+    return tuple(
+        Quoted(
+            passage.number,
+            passage.title,
+            passage.source,
+            passage.score,
+            _turns([Said("", passage.text)], each).shown[0] if passage.text else Turn("", ()),
+        )
+        for passage in passages
+    )
+
+
+def _cited(recorded: Sequence[dict[str, Any]], outputs: Sequence[Segment]) -> tuple[Cited, ...]:
+    citations = msgspec.convert(recorded, list[Citation])
+    by_choice: dict[int, str] = {}
+    for segment in outputs:
+        by_choice.setdefault(segment.index, segment.text)
+    return tuple(
+        Cited(text, one.support, one.passage)
+        for one in citations[:MAX_TURNS]
+        if (text := by_choice.get(one.choice, "")[one.start : one.end][:300])
+    )
+
+
+def _in_order(seconds: dict[str, float]) -> list[tuple[str, float]]:
+    """The steps as they follow each other, and last what of the whole none of them took."""
+    named = [(name, seconds[name]) for name in STEPS if name in seconds]
+    named += [
+        (name, value) for name, value in seconds.items() if name not in STEPS and name != "total"
+    ]
+    rest = seconds.get("total", 0.0) - sum(value for _, value in named)
+    if named and rest > 0.0005:
+        named.append(("everything else", rest))
+    return named
+
+
+def _or_dash(number: int | None) -> str:
+    return "–" if number is None else count_of(number)

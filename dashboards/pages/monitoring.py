@@ -1,0 +1,99 @@
+"""What monitoring found: the latest run of each job, and the runs before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from dashboards.wording import count_of, percent
+from monitoring.types import Figure, Run, Window
+
+SHOWN_FIGURES = 60
+LATE = 3
+"""A job whose latest window ended this many of its lengths ago has stopped running."""
+
+
+class Number(Struct, frozen=True):
+    """One figure of a run, in words."""
+
+    name: str
+    value: str | None
+    interval: str
+    threshold: str
+    n: str
+    status: str
+    note: str
+
+
+class Latest(Struct, frozen=True):
+    """The latest run of one job; `late` says since when it should have run again."""
+
+    job: str
+    status: str
+    n: str
+    window: Window
+    message: str
+    finished_at: datetime
+    seconds: float
+    late: str | None
+    figures: tuple[Number, ...]
+
+
+class Page(Struct, frozen=True):
+    """All that the template needs; names as there."""
+
+    latest: tuple[Latest, ...]
+    recent: tuple[Run, ...]
+    never: tuple[str, ...]
+
+
+def view(latest: Sequence[Run], recent: Sequence[Run], jobs: Sequence[str], now: datetime) -> Page:
+    """The page from the records; a job without any is named, for silence is not OK."""
+    seen = {run.job for run in latest}
+    return Page(
+        latest=tuple(_latest(run, now) for run in latest),
+        recent=tuple(recent),
+        never=tuple(name for name in jobs if name not in seen),
+    )
+
+
+def _latest(run: Run, now: datetime) -> Latest:
+    length = run.window.end - run.window.start
+    behind = now - run.window.end
+    return Latest(
+        job=run.job,
+        status=run.status.value,
+        n=count_of(run.outcome.n),
+        window=run.window,
+        message=run.outcome.message,
+        finished_at=run.finished_at,
+        seconds=(run.finished_at - run.started_at).total_seconds(),
+        late=_span(behind) if behind > LATE * length else None,
+        figures=tuple(_number(figure) for figure in run.outcome.figures[:SHOWN_FIGURES]),
+    )
+
+
+def _number(figure: Figure) -> Number:
+    share = figure.unit == "share"
+    value = None
+    if figure.value is not None:
+        value = percent(figure.value) if share else f"{figure.value:.3g} {figure.unit}"
+    interval = ""
+    if figure.low is not None and figure.high is not None:
+        interval = f"{100 * figure.low:.1f}–{100 * figure.high:.1f} %"
+    return Number(
+        figure.name,
+        value,
+        interval,
+        "" if figure.threshold is None else f"{figure.threshold:g}",
+        count_of(figure.n),
+        figure.status.value,
+        figure.note or "",
+    )
+
+
+def _span(length: timedelta) -> str:
+    hours = int(length.total_seconds() // 3600)
+    return f"{hours} hours" if hours < 72 else f"{hours // 24} days"

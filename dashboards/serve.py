@@ -1,0 +1,38 @@
+"""The dashboards as a process of their own: `python -m dashboards.serve`."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from dashboards.app import create
+from guardrails.database import migrate
+from guardrails.embedded_postgres import start_embedded
+from guardrails.settings import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; on the installation's own Postgres where none is named."""
+    embedded = None
+    if settings.database_url is None:
+        embedded = start_embedded(settings.data_dir)
+        settings = settings.model_copy(update={"database_url": embedded.url})
+    try:
+        migrate(settings.database_url)
+        uvicorn.run(
+            create(settings),
+            host=settings.host,
+            port=settings.dashboard_port,
+            # The client's address decides about access, so no header may claim another.
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+        )
+    finally:
+        if embedded is not None:
+            embedded.stop()
+
+
+if __name__ == "__main__":
+    serve(Settings())

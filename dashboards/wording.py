@@ -1,0 +1,57 @@
+"""How numbers, times and shares are written for people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from monitoring.intervals import wilson
+
+
+def count_of(number: int) -> str:
+    """`12,345`."""
+    return f"{number:,}"
+
+
+def seconds_of(seconds: float | None) -> str:
+    """`0.25`, to three digits that matter; a dash where it was not measured."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.01:
+        return f"{seconds:.4f}"
+    if seconds < 1:
+        return f"{seconds:.3f}"
+    return f"{seconds:,.2f}" if seconds < 100 else f"{seconds:,.0f}"
+
+
+def milliseconds_of(seconds: float) -> str:
+    """`3.2 ms`, or `1.25 s` from one second on."""
+    if seconds >= 1:
+        return f"{seconds:,.2f} s"
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.1 else f"{1000 * seconds:.0f} ms"
+
+
+def percent(share: float) -> str:
+    """`3.2 %`, with one more digit below one."""
+    value = 100 * share
+    if value in (0, 100):
+        return f"{value:.0f} %"
+    return f"{value:.2f} %" if value < 1 else f"{value:.1f} %"
+
+
+def percent_interval(hits: int, n: int) -> str:
+    """`2.0–7.7 %`: the 95 % interval of a share; n must not be 0."""
+    interval = wilson(hits, n)
+    if interval is None:
+        raise ValueError("a share of nothing has no interval")
+    low, high = (f"{100 * bound:.1f}" for bound in interval)
+    return f"{low}–{high} %"
+
+
+def moment(at: datetime) -> str:
+    """`23 Nov 07:40`, in UTC."""
+    return f"{at.astimezone(UTC):%d %b %H:%M}"
+
+
+def moment_to_the_second(at: datetime) -> str:
+    """`23 Nov 07:40:12`, in UTC."""
+    return f"{at.astimezone(UTC):%d %b %H:%M:%S}"
