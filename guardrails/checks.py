@@ -114,7 +114,7 @@ class Checker:
             return run.failed(name, loaded.version, started, type(error).__name__)
         seconds = run.now() - started
         uncovered = tuple(scored.uncovered)
-        return Check(name, loaded.version, run.side, detections, seconds, None, uncovered)
+        return Check(name, loaded.version, run.side, detections, seconds, uncovered=uncovered)
 
 
 Places = dict[str, list[tuple[int, Span | None]]]
