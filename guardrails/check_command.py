@@ -74,10 +74,10 @@ async def _decide(
     settings: Settings, checker: Checker, segment: Segment, route: str
 ) -> tuple[Ruling, Sequence[Check], Verdict]:
     side = Stage.INPUT if segment.stage in (Stage.INPUT, Stage.TOOL_RESULT) else Stage.OUTPUT
-    known = {**checker.known, cite.GROUNDEDNESS: cite.LABELS}
+    known = {**checker.known, cite.DETECTOR: cite.LABELS}
     ruling = Ruling(read_policy(settings.policy, known))
     # Groundedness is measured against passages, and a text alone has none.
-    wanted = ruling.detectors(route, Caller(), [segment]) - {cite.GROUNDEDNESS}
+    wanted = ruling.detectors(route, Caller(), [segment]) - {cite.DETECTOR}
     checks = await checker.run(wanted, [segment], side, timeout_seconds=SECONDS)
     verdict = ruling.decide(checks, [segment], side=side, route=route, caller=Caller())
     return ruling, checks, verdict
