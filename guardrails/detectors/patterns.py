@@ -43,6 +43,10 @@ _WARM_UP = (
 )
 
 
+_Check = Callable[[str, str, str], bool | int]
+"""Given a span, and what stands before and behind it: is it one, or how much of it is?"""
+
+
 class _Pattern(Struct, frozen=True):
     """One rule, ready to search bytes of UTF-8."""
 
@@ -51,7 +55,8 @@ class _Pattern(Struct, frozen=True):
     score: float
     regex: re2._Regexp
     group: int = 0
-    check: Callable[[str, str, str], bool] | None = None
+    check: _Check | None = None
+    retry: bool = True
     until: re2._Regexp | None = None
     most: int | None = None
 
@@ -147,6 +152,7 @@ def _built_in(
     regex: str,
     score: float = 1.0,
     check: str | None = None,
+    retry: bool = True,
     until: str | None = None,
 ) -> _Pattern:
     compiled = re2.compile(regex, _options())
@@ -157,6 +163,7 @@ def _built_in(
         compiled,
         group=compiled.groupindex.get("found", 0),
         check=_check(check) if check else None,
+        retry=retry,
         until=re2.compile(until, _options()) if until else None,
     )
 
@@ -203,9 +210,12 @@ def _spans(pattern: _Pattern, data: bytes) -> Iterator[tuple[int, int]]:
         start, end = match.span(pattern.group)
         if start < 0:
             start, end = match.span()
-        if pattern.check and not _passes(pattern.check, data, start, end):
-            position = match.start() + 1
-            continue
+        if pattern.check:
+            kept = _kept(pattern.check, data, start, end)
+            if not kept:
+                position = match.start() + 1 if pattern.retry else match.end()
+                continue
+            end = start + kept
         if pattern.until:
             # Where the end was found once it stands for all beginnings before it: linear.
             if closing is None or closing[0] < end:
@@ -222,13 +232,18 @@ def _spans(pattern: _Pattern, data: bytes) -> Iterator[tuple[int, int]]:
         position = max(end, match.start() + 1)
 
 
-def _passes(check: Callable[[str, str, str], bool], data: bytes, start: int, end: int) -> bool:
+def _kept(check: _Check, data: bytes, start: int, end: int) -> int:
+    """How many bytes of a span pass its check."""
     before = data[max(0, start - _CONTEXT_BYTES) : start].decode("utf-8", "ignore")
     after = data[end : end + 4].decode("utf-8", "ignore")
-    return check(data[start:end].decode("utf-8", "ignore"), before, after)
+    found = data[start:end].decode("utf-8", "ignore")
+    passed = check(found, before, after)
+    if isinstance(passed, bool):
+        return (end - start) * passed
+    return len(found[:passed].encode())
 
 
-def _check(name: str) -> Callable[[str, str, str], bool]:
+def _check(name: str) -> _Check:
     if name in _IN_CONTEXT:
         return _IN_CONTEXT[name]
     verify = getattr(checksums, name)

@@ -50,12 +50,18 @@ def credit_card(text: str) -> bool:
     return 13 <= len(digits) <= 19 and len(set(digits)) > 1 and luhn(text)
 
 
-def iban(text: str) -> bool:
-    """An account number by ISO 13616: the country's length, and 1 modulo 97."""
-    value = _compact(text)
-    if str(len(value)) != _IBAN_LENGTHS.get(value[:2]):
-        return False
-    return int("".join(str(int(c, 36)) for c in value[4:] + value[:4])) % 97 == 1
+def iban(text: str) -> int:
+    """How many characters, blanks included, are an account number by ISO 13616; 0 for none.
+
+    The country says the length, and the whole is 1 modulo 97; letters behind it are another word.
+    """
+    size = int(_IBAN_LENGTHS.get(text[:2], 0))
+    places = [at for at, character in enumerate(text, 1) if character.isalnum()][:size]
+    length = places[-1] if places else 0
+    value = _compact(text[:length])
+    if len(value) != size or text[length : length + 1].isalnum():
+        return 0
+    return length if int("".join(str(int(c, 36)) for c in value[4:] + value[:4])) % 97 == 1 else 0
 
 
 def us_social_security(text: str) -> bool:
@@ -94,13 +100,17 @@ def ipv4(text: str) -> bool:
     return address.is_global
 
 
-def ipv6(text: str) -> bool:
-    """An IPv6 address of a host that is reachable from outside: global unicast, 2000::/3."""
+def ipv6(text: str) -> int:
+    """How many characters are an IPv6 address reachable from outside (2000::/3); 0 for none.
+
+    A colon behind it may be punctuation.
+    """
+    trimmed = text if text.endswith("::") else text.removesuffix(":")
     try:
-        address = ipaddress.IPv6Address(text)
+        address = ipaddress.IPv6Address(trimmed)
     except ValueError:
-        return False
-    return int(address) >> 125 == 1 and address.is_global
+        return 0
+    return len(trimmed) if int(address) >> 125 == 1 and address.is_global else 0
 
 
 def email_address(text: str) -> bool:

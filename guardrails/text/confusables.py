@@ -43,10 +43,13 @@ _SMALL_CAPITALS = frozenset("ɪʟᴀʙᴄᴅᴇꜰɢʜᴊᴋᴍɴᴏᴘʀꜱᴛ�
 _BASIC = "A-Za-z\u00c0-\u024f"
 _FOREIGN = "".join(_LATIN)
 _CYRILLIC_LETTERS = "\u0400-\u052f"
-SUSPECT = re.compile(
+_NEGATIVE_LETTERS = "[\U0001f150-\U0001f169\U0001f170-\U0001f189]"
+HINT = (
     f"[{_BASIC}][0-9]*[{_FOREIGN}{_CYRILLIC_LETTERS}]|[{_FOREIGN}{_CYRILLIC_LETTERS}][0-9]*[{_BASIC}]"
-    f"|[{''.join(_SMALL_CAPITALS)}]{{3}}|[\U0001f150-\U0001f169\U0001f170-\U0001f189]"
+    f"|[{''.join(sorted(_SMALL_CAPITALS))}]{{3}}|{_NEGATIVE_LETTERS}"
 )
+"""A regex, of RE2 too, without which no word mixes scripts."""
+
 _WORD = re.compile(r"[^\W_]+")
 _INFLECTED = re.compile(
     r"[A-Z0-9]{2,}[\u0400-\u04ff]{1,6}|[A-Za-z]+[αβγεζηκνρσχω]|[αβγεζηκνρσχω][A-Z].*"
@@ -56,8 +59,6 @@ _NEGATIVE = re.compile("[\U0001f150-\U0001f169\U0001f170-\U0001f189\ufe0f]+")
 
 def unmix_scripts(text: str) -> list[Edit]:
     """The edits that make each mixed word one of a single script."""
-    if not SUSPECT.search(text):
-        return []
     edits: list[Edit] = []
     for word in _WORD.finditer(text):
         old = word[0]

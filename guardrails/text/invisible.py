@@ -14,11 +14,17 @@ from guardrails.text.edits import Edit
 
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _TAGS = "\U000e0000-\U000e007f"
-INVISIBLE = re.compile(
-    "(?:\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)"
-    "|(?P<run>[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+_CLASS = (
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    f"{_SELECTORS}{_TAGS}]+)"
+    f"{_SELECTORS}{_TAGS}]"
+)
+HINT = _CLASS
+"""A regex, of RE2 too, without which there is nothing to remove."""
+
+_INVISIBLE = re.compile(
+    "(?:\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)"
+    f"|(?P<run>{_CLASS}+)"
 )
 _JOINERS = "\u200c\u200d"
 _VIRAMA = 9
@@ -39,7 +45,7 @@ def remove_invisible(text: str) -> tuple[list[Edit], list[tuple[int, int, str]]]
     """The edits that remove them, and the texts that tags or selectors spelled, with places."""
     edits: list[Edit] = []
     hidden: list[tuple[int, int, str]] = []
-    for match in INVISIBLE.finditer(text):
+    for match in _INVISIBLE.finditer(text):
         run = match["run"]
         if run is None:
             continue

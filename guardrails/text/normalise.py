@@ -16,17 +16,22 @@ Reading = tuple[int, int, str]
 _ROUNDS = 6
 _DEPTH = 3
 
-# One automaton for all that ASCII can hide; most texts have none of it and pass in microseconds.
-_SUSPECT = re2.Set.SearchSet()
-_SUSPECT.Add(
-    r"[A-Za-z][0-9@$!]+[A-Za-z]"
-    r"|(?:^|[\s\"'(\[*])[0-9@$!]+[A-Za-z]{2}|[A-Za-z]{2}[0-9@$]+(?:$|[\s\"').,;:?!*])"
-    r"|(?:^|[^A-Za-z0-9])[A-Za-z0-9][ .\-_*~|/,]{1,3}[A-Za-z0-9@$!][ .\-_*~|/,]{1,3}"
-    r"[A-Za-z0-9@$!](?:[^A-Za-z0-9]|$)"
-    r"|[A-Za-z0-9+/_-]{16}|[A-Za-z0-9+/]{6}="
-    r"|(?:[0-9A-Fa-f]{2}(?: |:|, ?| ?0x|\\x|%)?){5}"
+# One automaton says which steps may find something; most texts need none, in microseconds.
+_STEPS = re2.Set.SearchSet()
+_LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED = map(
+    _STEPS.Add,
+    (
+        r"[A-Za-z][0-9@$!]+[A-Za-z]"
+        r"|(?:^|[\s\"'(\[*])[0-9@$!]+[A-Za-z]{2}|[A-Za-z]{2}[0-9@$]+(?:$|[\s\"').,;:?!*])",
+        r"(?:^|[^\pL\pN])[\pL\pN@$!](?:[ .\-_*~|/,·•]{1,3}[\pL\pN@$!]){2}(?:[^\pL\pN]|$)",
+        r"[A-Za-z0-9+/]{16}|[A-Za-z0-9_-]{40}|[A-Za-z0-9+/]{6}="
+        r"|(?:[0-9A-Fa-f]{2}(?: |:|, ?| ?0x|\\x|%)?){5}",
+        invisible.HINT,
+        compatibility.PILED_HINT,
+        confusables.HINT,
+    ),
 )
-_SUSPECT.Compile()
+_STEPS.Compile()
 
 
 class Canonical(Struct, frozen=True):
@@ -63,31 +68,39 @@ def normalise(text: str) -> Canonical:
 
 
 def _normalise(text: str, depth: int) -> Canonical:
-    if text.isascii() and _SUSPECT.Match(text.encode()) is None:
+    steps = _STEPS.Match(text.encode("utf-8", "replace"))
+    if steps is None and text.isascii():
         return Canonical(text)
     layers: list[edits.Layer] = []
     extra: list[Reading] = []
-    current = text
-
-    def original(reading: Reading) -> Reading:
-        start, end = Canonical("", tuple(layers)).to_original(*reading[:2])
-        return start, end, reading[2]
-
     for _ in range(_ROUNDS):
-        before = current
-        if not current.isascii():
-            found, hidden = invisible.remove_invisible(current)
-            extra += map(original, hidden)
-            current = _edited(current, found, layers)
-            current = _edited(current, compatibility.to_plain_forms(current), layers)
-            current = _edited(current, compatibility.without_piles(current), layers)
-            current = _edited(current, confusables.unmix_scripts(current), layers)
-        current = _edited(current, leet.join_spelled(current), layers)
-        current = _edited(current, leet.undo_leet(current), layers)
-        if current == before:
+        before = text
+        steps = steps or ()
+        if _INVISIBLE in steps:
+            found, hidden = invisible.remove_invisible(text)
+            extra += _in_original(hidden, layers)
+            text = _edited(text, found, layers)
+        if not text.isascii():
+            text = _edited(text, compatibility.to_plain_forms(text), layers)
+        if _PILED in steps:
+            text = _edited(text, compatibility.without_piles(text), layers)
+        if _MIXED in steps:
+            text = _edited(text, confusables.unmix_scripts(text), layers)
+        if _SPELLED in steps:
+            text = _edited(text, leet.join_spelled(text), layers)
+        if _LEET in steps:
+            text = _edited(text, leet.undo_leet(text), layers)
+        if text == before:
             break
-    extra += map(original, encoded.readings(current))
-    return Canonical(current, tuple(layers), tuple(_readable(extra, depth)) if depth else ())
+        steps = _STEPS.Match(text.encode("utf-8", "replace"))
+    if steps and _ENCODED in steps:
+        extra += _in_original(encoded.readings(text), layers)
+    return Canonical(text, tuple(layers), tuple(_readable(extra, depth)) if depth else ())
+
+
+def _in_original(readings: list[Reading], layers: list[edits.Layer]) -> list[Reading]:
+    way_back = Canonical("", tuple(layers))
+    return [(*way_back.to_original(start, end), said) for start, end, said in readings]
 
 
 def _edited(text: str, found: list[edits.Edit], layers: list[edits.Layer]) -> str:
