@@ -52,6 +52,8 @@ def serve(settings: Settings) -> None:
         access_log=False,
         log_level="warning",
         server_header=False,
+        # Access is decided by the real peer; a forwarded address can be claimed by anybody.
+        proxy_headers=False,
         backlog=2048,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=STOP_SECONDS,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import httpx
 import openai
 import pytest
 
+from guardrails.keys import create_key, revoke_key
 from tests import fakes
 from tests.integration.conftest import (
     BLOCK_INPUT,
@@ -389,3 +391,36 @@ async def test_without_keys_only_this_machine_is_served(serve: Serve):
             assert answer.status_code == 401
             assert answer.json()["error"]["code"] == "invalid_api_key"
         assert (await post(b, json=body, headers={"host": "localhost:1"})).status_code == 200
+
+
+async def test_a_key_opens_its_routes_until_it_is_revoked(serve: Serve, postgres_url: str):
+    secret = b"s" * 32
+    key, token = await create_key(
+        postgres_url, secret, name="app", tenant="acme", routes=["default"], now=datetime.now(UTC)
+    )
+    routes = {"default": {}, "other": {}}
+    body = {"model": "small", "messages": ASK}
+    async with (
+        fakes.upstream() as model,
+        serve(model.url, key_secret=secret.decode(), routes=routes) as b,
+    ):
+        shown = {"authorization": f"Bearer {token}"}
+        assert (await post(b, json=body)).status_code == 401
+        wrong = await post(b, json=body, headers={"authorization": f"Bearer {token}x"})
+        assert wrong.status_code == 401
+        assert wrong.headers["www-authenticate"] == "Bearer"
+        assert token not in wrong.text
+        assert (await post(b, json=body, headers={"x-api-key": token})).status_code == 200
+        elsewhere = await post(b, "/other/v1/chat/completions", json=body, headers=shown)
+        assert elsewhere.status_code == 403
+        assert elsewhere.json()["error"]["code"] == "key_not_allowed"
+        allowed = await post(b, json=body, headers={**shown, "host": "guard.example"})
+        assert allowed.status_code == 200
+        await revoke_key(postgres_url, key.id, now=datetime.now(UTC))
+        async with asyncio.timeout(1):
+            while (await post(b, json=body, headers=shown)).status_code == 200:
+                await asyncio.sleep(0.02)
+        rows = await b.rows(len(model.requests) + 4)
+    tenants = {row["tenant"] for row in rows if row["failure_code"] is None}
+    assert tenants == {"acme"}
+    assert token not in str(rows)
