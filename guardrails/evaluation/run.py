@@ -15,6 +15,7 @@ import numpy as np
 from guardrails.detectors import Scorer
 from guardrails.errors import ConfigError
 from guardrails.evaluation.measures import Measures, measure
+from guardrails.text.normalise import normalise
 
 _BLOCK = 64
 
@@ -48,12 +49,21 @@ def read_labelled(path: Path) -> list[dict[str, Any]]:
 def score_rows(
     detector: Scorer, texts: Sequence[str], progress: Callable[[int], None]
 ) -> np.ndarray:
-    """All scores, in blocks; `progress` is told how many texts each block had."""
+    """The scores as an exchange would get them; `progress` is told how many texts are done.
+
+    The detector reads the canonical text, and what was decoded from it; the highest score counts.
+    Shape: N ≥ 1 texts → float32 (N, L).
+    """
     parts = []
     for start in range(0, len(texts), _BLOCK):
-        block = texts[start : start + _BLOCK]
-        parts.append(detector.detect(block))
-        progress(len(block))
+        read = [normalise(text) for text in texts[start : start + _BLOCK]]
+        scores = detector.detect([canonical.text for canonical in read])
+        owners = [row for row, canonical in enumerate(read) for _ in canonical.extra]
+        if owners:
+            decoded = [reading[2] for canonical in read for reading in canonical.extra]
+            np.maximum.at(scores, owners, detector.detect(decoded))
+        parts.append(scores)
+        progress(len(read))
     return np.concatenate(parts)
 
 
