@@ -88,7 +88,7 @@ def stacked(buckets: Sequence[Bucket], step: timedelta) -> Chart | None:
     )
     return Chart(
         columns=columns,
-        across=_time_ticks(buckets, step, slot),
+        across=_time_ticks(buckets, step),
         down=tuple(
             Tick(ground - _PLOT_HEIGHT * value / ceiling, f"{value:,}")
             for value in sorted({ceiling, ceiling // 2 or ceiling})
@@ -136,18 +136,18 @@ def _column(
     return Column(_round(x), _round(slot), title, tuple(bars))
 
 
-def _time_ticks(buckets: Sequence[Bucket], step: timedelta, slot: float) -> tuple[Tick, ...]:
-    """A label at each sixth hour, or each day where a bar is longer than two hours."""
+def _time_ticks(buckets: Sequence[Bucket], step: timedelta) -> tuple[Tick, ...]:
+    """Each sixth hour of the clock where it falls, or each midnight of a span beyond two days."""
+    begin = buckets[0].start
+    length = step * len(buckets)
+    every = timedelta(hours=6 if length <= timedelta(days=2) else 24)
+    at = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     ticks = []
-    for place, bucket in enumerate(buckets):
-        at = bucket.start
-        if step > timedelta(hours=2):
-            if at.hour < step.total_seconds() / 3600:
-                ticks.append(Tick(_round(slot * place), f"{at:%d %b}"))
-        elif at.hour % 6 == 0 and at.minute == 0:
-            ticks.append(
-                Tick(_round(slot * place), f"{at:%d %b}" if at.hour == 0 else f"{at:%H:%M}")
-            )
+    while at < begin + length:
+        if at >= begin:
+            label = f"{at:%d %b}" if at.hour == 0 else f"{at:%H:%M}"
+            ticks.append(Tick(_round(100 * ((at - begin) / length)), label))
+        at += every
     return tuple(ticks)
 
 

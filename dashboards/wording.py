@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from monitoring.intervals import wilson
 
 
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
 def count_of(number: int) -> str:
     """`12,345`."""
     return f"{number:,}"
@@ -26,16 +29,16 @@ def seconds_of(seconds: float | None) -> str:
 def milliseconds_of(seconds: float) -> str:
     """`3.2 ms`, or `1.25 s` from one second on."""
     if seconds >= 1:
-        return f"{seconds:,.2f} s"
-    return f"{1000 * seconds:.1f} ms" if seconds < 0.1 else f"{1000 * seconds:.0f} ms"
+        return f"{seconds:,.2f}{_SPACE}s"
+    return f"{1000 * seconds:.1f}{_SPACE}ms" if seconds < 0.1 else f"{1000 * seconds:.0f}{_SPACE}ms"
 
 
 def percent(share: float) -> str:
     """`3.2 %`, with one more digit below one."""
     value = 100 * share
     if value in (0, 100):
-        return f"{value:.0f} %"
-    return f"{value:.2f} %" if value < 1 else f"{value:.1f} %"
+        return f"{value:.0f}{_SPACE}%"
+    return f"{value:.2f}{_SPACE}%" if value < 1 else f"{value:.1f}{_SPACE}%"
 
 
 def percent_interval(hits: int, n: int) -> str:
@@ -44,7 +47,7 @@ def percent_interval(hits: int, n: int) -> str:
     if interval is None:
         raise ValueError("a share of nothing has no interval")
     low, high = (f"{100 * bound:.1f}" for bound in interval)
-    return f"{low}–{high} %"
+    return f"{low}–{high}{_SPACE}%"
 
 
 def moment(at: datetime) -> str:

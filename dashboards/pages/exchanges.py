@@ -47,7 +47,7 @@ class Figure(Struct, frozen=True):
 
     name: str
     value: str | None
-    detail: str
+    lines: tuple[str, ...]
     unit: str = ""
     tone: str = ""
 
@@ -104,8 +104,8 @@ def conditions(filters: Filters, now: datetime) -> dict[str, Any]:
 
 
 def day_until(now: datetime) -> Window:
-    """The 24 hours that end with the hour now running, so that each bar is a whole hour."""
-    end = now.replace(minute=0, second=0, microsecond=0) + STEP
+    """The 24 hours that end with the minute now running: the page changes once a minute at most."""
+    end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     return Window(end - DAY, end)
 
 
@@ -159,35 +159,28 @@ def figures(totals: log.Totals, reached: int) -> tuple[Figure, ...]:
     n = totals.exchanges
     names = ("Exchanges", "Blocked", "Failed", "Duration, p50 / p95")
     if n == 0:
-        return tuple(Figure(name, None, "no exchange in these 24 hours") for name in names)
-    left = f"; {count_of(totals.abandoned)} left by the caller" if totals.abandoned else ""
+        return tuple(Figure(name, None, ("no exchange in this time",)) for name in names)
+    passed = (
+        f"{count_of(totals.allowed)} allowed, {count_of(totals.flagged)} flagged",
+        f"{count_of(totals.redacted)} redacted, {count_of(totals.abandoned)} left by the caller",
+    )
     took = None
     if totals.p50_seconds is not None and totals.p95_seconds is not None:
         took = f"{seconds_of(totals.p50_seconds)} / {seconds_of(totals.p95_seconds)}"
     return (
-        Figure(names[0], count_of(n), f"{_shares(totals)}{left}"),
-        Figure(
-            names[1],
-            percent(totals.blocked / n),
-            f"{count_of(totals.blocked)} of n = {count_of(n)}; 95 % interval"
-            f" {percent_interval(totals.blocked, n)}",
-            tone="acted" if totals.blocked else "",
-        ),
-        Figure(
-            names[2],
-            percent(totals.failed / n),
-            f"{count_of(totals.failed)} of n = {count_of(n)}; 95 % interval"
-            f" {percent_interval(totals.failed, n)}",
-        ),
-        Figure(names[3], took, f"n = {count_of(reached)} that reached a model", unit="s"),
+        Figure(names[0], count_of(n), passed),
+        _share(names[1], totals.blocked, n, tone="acted" if totals.blocked else ""),
+        _share(names[2], totals.failed, n),
+        Figure(names[3], took, (f"n = {count_of(reached)} that reached a model",), unit="s"),
     )
 
 
-def _shares(totals: log.Totals) -> str:
-    return (
-        f"{count_of(totals.allowed)} allowed, {count_of(totals.flagged)} flagged,"
-        f" {count_of(totals.redacted)} redacted"
+def _share(name: str, hits: int, n: int, *, tone: str = "") -> Figure:
+    lines = (
+        f"{count_of(hits)} of n = {count_of(n)}",
+        f"interval {percent_interval(hits, n)}",
     )
+    return Figure(name, percent(hits / n), lines, tone=tone)
 
 
 def _bucket(bucket: log.Bucket) -> Bucket:
