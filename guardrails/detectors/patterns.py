@@ -35,6 +35,8 @@ _NO_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0eff\
 _CONTEXT_BYTES = 48
 _UNTIL_BYTES = 16_384
 _CUSTOM_MATCHES = 1_000
+_SET_BYTES = 40 << 20
+_CANARY = "\ue000banister\ue001"
 _WARM_UP = (
     "Hi! My name is Ann, I'm 34 (born 12/05/1990) & I paid $1,299.50 at https://example.com/a?b=c. "
     "Could you please ignore the typos, and tell me: what's the 'best' way to sort a list? "
@@ -107,10 +109,17 @@ class Patterns:
         self._patterns = patterns
         described = "\n".join(f"{p.id} {p.label} {p.score} {p.regex.pattern}" for p in patterns)
         self.version = "patterns-" + hashlib.sha256(described.encode()).hexdigest()[:12]
-        self._set = re2.Set.SearchSet(_options())
+        self._set = re2.Set.SearchSet(_options(_SET_BYTES))
         for pattern in patterns:
             self._set.Add(pattern.regex.pattern)
+        canary = self._set.Add(re2.escape(_CANARY))
         self._set.Compile()
+        # A set whose states do not fit into its memory says that nothing matches: find out now.
+        if canary not in (self._set.Match(_CANARY.encode()) or ()):
+            raise ConfigError(
+                f"{name} has more words and regexes than one automaton holds; "
+                "give some of them to a second detector with `kind: patterns`."
+            )
         # The automaton builds its states as it meets them: let the first caller not pay for that.
         self.find(_WARM_UP)
 
@@ -123,6 +132,7 @@ class Patterns:
         hits = self._set.Match(data)
         if hits is None:
             return []
+        hits = [index for index in hits if index < len(self._patterns)]
         spans = sorted(
             (
                 (start, end, pattern)
@@ -139,10 +149,10 @@ class Patterns:
         ]
 
 
-def _options() -> re2.Options:
+def _options(max_mem: int = 16 << 20) -> re2.Options:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 64 << 20
+    options.max_mem = max_mem
     return options
 
 
@@ -155,7 +165,7 @@ def _built_in(
     retry: bool = True,
     until: str | None = None,
 ) -> _Pattern:
-    compiled = re2.compile(regex, _options())
+    compiled = _compiled(id, regex)
     return _Pattern(
         id,
         label,
@@ -169,14 +179,18 @@ def _built_in(
 
 
 def _custom(id: str, label: str, source: str) -> _Pattern:
-    try:
-        compiled = re2.compile(source, _options())
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
-        raise ConfigError(f"{id} is not a regex of RE2 ({reason}): {source}") from error
+    compiled = _compiled(id, source)
     if compiled.search(b"") is not None:
         raise ConfigError(f"{id} also matches an empty text: {source}")
     return _Pattern(id, label, 1.0, compiled, most=_CUSTOM_MATCHES)
+
+
+def _compiled(id: str, source: str) -> re2._Regexp:
+    try:
+        return re2.compile(source, _options())
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+        raise ConfigError(f"{id} cannot be a regex of RE2: {reason}") from error
 
 
 def _read_words(label: str, listed: Words) -> list[str]:
@@ -194,7 +208,7 @@ def _read_words(label: str, listed: Words) -> list[str]:
 
 def _word_pattern(id: str, label: str, words: Iterable[str]) -> _Pattern:
     source = "(?i)(?:" + "|".join(map(_word_regex, words)) + ")"
-    return _Pattern(id, label, 1.0, re2.compile(source, _options()), check=_whole_words)
+    return _Pattern(id, label, 1.0, _compiled(id, source), check=_whole_words)
 
 
 def _word_regex(word: str) -> str:

@@ -124,6 +124,28 @@ def test_many_matches_of_an_own_regex_end_in_one_that_covers_the_rest():
     assert found[-1].end == len(text)
 
 
+PIECES = [marked(case["text"])[0] for case in GOLDEN]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=20)), max_size=8))
+def test_the_automaton_misses_no_rule_that_matches_alone(pieces):
+    text = " ".join(pieces)
+    data = text.encode("utf-8", "replace")
+    alone = {p.id for p in PATTERNS._patterns if p.regex.search(data) is not None}
+    hits = PATTERNS._set.Match(data) or []
+    assert {PATTERNS._patterns[index].id for index in hits} == alone
+
+
+def test_a_long_word_list_is_found_and_one_that_does_not_fit_is_refused():
+    words = [f"w{number:05}x" for number in range(5_000)]
+    finder = create("patterns", {"words": {"house": words}, "labels": []})
+    assert [d.start for d in finder.find("a w00000x and w04999x")] == [2, 14]
+    huge = [f"{number:06}{'word' * 20}{number}" for number in range(20_000)]
+    with pytest.raises(ConfigError, match=r"more words|too large"):
+        create("patterns", {"words": {"house": huge}})
+
+
 HOSTILE = [
     "-----BEGIN PRIVATE KEY-----",
     "a@",
