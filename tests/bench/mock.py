@@ -1,6 +1,6 @@
 """An upstream that costs next to nothing: `python -m tests.bench.mock --port N [--delay-ms N]`.
 
-It answers every POST with one ready chat completion, or, when the body asks for a stream, with
+It answers every POST with a chat completion, or, when the body asks for a stream, with
 `STREAM_CHUNKS` events; GET with a model list. It never parses JSON: what is measured is the proxy.
 """
 
@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import random
 
 import uvloop
 
+from tests.bench import texts
+
 STREAM_CHUNKS = 200
-PROMPT_WORDS = 60
-ANSWER_WORDS = 200
 
-_TEXT = (
-    "the river rises in spring when snow melts on the hills and the farmers open small gates "
-    "so that water reaches every field before the long dry summer begins again "
-)
-_WORDS = _TEXT.split()
+_PLACE = "@" * texts.MARK_LETTERS
 
 
-def words(count: int) -> str:
-    """Plain English that no rule of a policy should mind."""
-    return " ".join(_WORDS[i % len(_WORDS)] for i in range(count))
-
-
-def request_body(*, stream: bool, model: str = "mock", prompt_words: int = PROMPT_WORDS) -> bytes:
+def request_body(*, stream: bool, model: str = "mock") -> bytes:
     """A chat request of about sixty words."""
-    body = {"model": model, "messages": [{"role": "user", "content": words(prompt_words)}]}
+    content = texts.prompt(random.Random(1), texts.mark(0))
+    body = {"model": model, "messages": [{"role": "user", "content": content}]}
     if stream:
         body["stream"] = True
     return json.dumps(body, separators=(",", ":")).encode()
@@ -44,8 +38,9 @@ def _answer(body: bytes, content_type: bytes = b"application/json") -> bytes:
     )
 
 
-def _completion() -> bytes:
-    message = {"role": "assistant", "content": words(ANSWER_WORDS)}
+def _completion(content: str) -> tuple[bytes, bytes]:
+    """A whole answer, cut at the word that makes each one different."""
+    message = {"role": "assistant", "content": content}
     answer = {
         "id": "chatcmpl-mock",
         "object": "chat.completion",
@@ -54,7 +49,8 @@ def _completion() -> bytes:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 60, "completion_tokens": 200, "total_tokens": 260},
     }
-    return json.dumps(answer).encode()
+    before, _, after = _answer(json.dumps(answer).encode()).partition(_PLACE.encode())
+    return before, after
 
 
 def _stream_chunks() -> list[bytes]:
@@ -64,7 +60,8 @@ def _stream_chunks() -> list[bytes]:
         "created": 1_700_000_000,
         "model": "mock",
     }
-    said = words(STREAM_CHUNKS).split()
+    rng = random.Random(2)
+    said = " ".join(texts.answer(rng, texts.mark(number)) for number in range(3)).split()
     deltas = [{"content": word + " "} for word in said[: STREAM_CHUNKS - 2]]
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
@@ -82,7 +79,10 @@ _STREAM_HEAD = (
 class Mock(asyncio.Protocol):
     """One connection. Answers in order, also pipelined."""
 
-    completion = _answer(_completion())
+    completions = itertools.cycle(
+        [_completion(texts.answer(random.Random(seed), _PLACE)) for seed in range(64)]
+    )
+    numbers = itertools.count()
     models = _answer(_MODELS)
     chunks = _stream_chunks()
     delay_seconds = 0.0
@@ -128,9 +128,13 @@ class Mock(asyncio.Protocol):
                 self._transport.write(b"0\r\n\r\n")
         elif self.delay_seconds:
             loop = asyncio.get_running_loop()
-            loop.call_later(self.delay_seconds, self._transport.write, self.completion)
+            loop.call_later(self.delay_seconds, self._transport.write, self._completion())
         else:
-            self._transport.write(self.completion)
+            self._transport.write(self._completion())
+
+    def _completion(self) -> bytes:
+        before, after = next(self.completions)
+        return b"%b%b%b" % (before, texts.mark(next(self.numbers)).encode(), after)
 
     async def _stream(self) -> None:
         loop = asyncio.get_running_loop()
