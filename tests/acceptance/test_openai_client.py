@@ -1,0 +1,154 @@
+"""The official OpenAI client against the running product and the real model."""
+
+from __future__ import annotations
+
+from urllib.request import urlopen
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+pytestmark = pytest.mark.timeout(400)
+
+MODEL = "smollm2-135m-instruct"
+QUESTION = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+ABUSE = [{"role": "user", "content": "You are a stupid worthless idiot and I hate you."}]
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+def test_a_plain_answer(client):
+    answer = client.chat.completions.create(
+        model=MODEL, messages=QUESTION, max_tokens=30, temperature=0
+    )
+    assert "Paris" in answer.choices[0].message.content
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    assert answer.usage.prompt_tokens > 0
+    assert answer.usage.completion_tokens > 0
+
+
+def test_an_answer_is_recorded_under_its_request_id_and_shown(client, product):
+    raw = client.chat.completions.with_raw_response.create(
+        model=MODEL, messages=QUESTION, max_tokens=12
+    )
+    identifier = raw.headers["x-request-id"]
+    row = product.exchange(identifier)
+    assert row["decision"] == raw.headers["x-guardrail-decision"] == "allow"
+    assert row["gen_ai_request_model"] == MODEL
+    assert row["gen_ai_usage_output_tokens"] == raw.parse().usage.completion_tokens
+    with urlopen(f"{product.pages}/", timeout=10) as page:
+        shown = page.read().decode()
+    assert identifier in shown
+
+
+async def test_the_asynchronous_client(product):
+    async with AsyncOpenAI(base_url=f"{product.api}/v1", api_key="none") as client:
+        answer = await client.chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=8)
+    assert answer.choices[0].message.content
+
+
+def test_a_stream_gives_the_same_text_and_its_usage(client):
+    request = {"model": MODEL, "messages": QUESTION, "max_tokens": 20, "temperature": 0}
+    whole = client.chat.completions.create(**request)
+    with client.chat.completions.create(
+        **request, stream=True, stream_options={"include_usage": True}
+    ) as stream:
+        chunks = list(stream)
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+
+
+async def test_an_asynchronous_stream(product):
+    async with AsyncOpenAI(base_url=f"{product.api}/v1", api_key="none") as client:
+        stream = await client.chat.completions.create(
+            model=MODEL, messages=QUESTION, max_tokens=8, stream=True
+        )
+        reasons = [c.choices[0].finish_reason async for c in stream if c.choices]
+    assert reasons[-1] in ("stop", "length")
+
+
+def test_two_choices(client):
+    answer = client.chat.completions.create(
+        model=MODEL, messages=QUESTION, max_tokens=8, n=2, temperature=0.9
+    )
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    assert all(choice.message.content for choice in answer.choices)
+
+
+def test_two_streamed_choices(client):
+    with client.chat.completions.create(
+        model=MODEL, messages=QUESTION, max_tokens=6, n=2, stream=True
+    ) as stream:
+        seen = {c.choices[0].index for c in stream if c.choices and c.choices[0].delta.content}
+    assert seen == {0, 1}
+
+
+def test_a_turn_with_tools_and_their_results(client):
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+    }
+    messages = [
+        {"role": "user", "content": "How is the weather in Paris?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "Sunny, 25 degrees."},
+    ]
+    answer = client.chat.completions.create(
+        model=MODEL, messages=messages, tools=[WEATHER], max_tokens=20
+    )
+    assert answer.choices[0].message.content
+
+
+def test_a_text_completion(client):
+    answer = client.completions.create(
+        model=MODEL, prompt="The capital of France is", max_tokens=5, temperature=0
+    )
+    assert "Paris" in answer.choices[0].text
+
+
+def test_the_models_are_listed(client):
+    assert [model.id for model in client.models.list()] == [MODEL]
+
+
+def test_moderation_by_our_own_detectors(client):
+    result = client.moderations.create(input=[ABUSE[0]["content"], "Good morning!"])
+    assert [row.flagged for row in result.results] == [True, False]
+
+
+def test_a_blocked_question_has_an_ordinary_answer_and_is_recorded(client, product):
+    raw = client.chat.completions.with_raw_response.create(model=MODEL, messages=ABUSE)
+    choice = raw.parse().choices[0]
+    assert choice.finish_reason == "content_filter"
+    assert choice.message.content
+    assert raw.headers["x-guardrail-decision"] == "block"
+    assert product.exchange(raw.headers["x-request-id"])["decision"] == "block"
+
+
+def test_a_blocked_stream_ends_as_a_stream_does(client):
+    with client.chat.completions.create(model=MODEL, messages=ABUSE, stream=True) as stream:
+        reasons = [chunk.choices[0].finish_reason for chunk in stream if chunk.choices]
+    assert reasons[-1] == "content_filter"
+
+
+def test_an_unknown_model_is_not_found(client):
+    with pytest.raises(openai.NotFoundError) as refused:
+        client.chat.completions.create(model="nobody", messages=QUESTION)
+    assert refused.value.code == "model_not_found"
+
+
+def test_a_request_without_messages_is_refused(client):
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model=MODEL, messages=[])
