@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from guardrails.policy.model import Policy, Rule
 from guardrails.types import (
@@ -19,33 +19,25 @@ from guardrails.types import (
 
 _MOST_SCOPES = 10_000
 
+Kind = tuple[Stage, str]
+"""A text's stage and role: all that a rule asks of where it stands."""
+
 
 class Ruling:
-    """One policy, made ready to decide: its rules by who asks and by which route."""
+    """One policy, made ready to decide: which rules are at stake for whom, where, for what.
+
+    Cost: the rules at stake are looked up, not searched, so a decision is linear in them and in
+    the detections, whatever the number of texts.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.label = policy.label
-        self._in_force: dict[tuple[str, Caller], tuple[Rule, ...]] = {}
-
-    def rules(self, route: str, caller: Caller) -> tuple[Rule, ...]:
-        """The rules that hold for this caller on this route."""
-        scope = (route, caller)
-        rules = self._in_force.get(scope)
-        if rules is None:
-            if len(self._in_force) >= _MOST_SCOPES:
-                self._in_force.clear()
-            rules = tuple(rule for rule in self.policy.rules if _holds(rule, route, caller))
-            self._in_force[scope] = rules
-        return rules
+        self._at_stake: dict[tuple[str, Caller, frozenset[Kind]], AtStake] = {}
 
     def detectors(self, route: str, caller: Caller, segments: Sequence[Segment]) -> frozenset[str]:
         """Which detectors must look at these texts."""
-        return frozenset(
-            rule.detector
-            for rule in self.rules(route, caller)
-            if any(_covers(rule, segment) for segment in segments)
-        )
+        return self._look_up(route, caller, segments).detectors
 
     @property
     def notices(self) -> frozenset[str]:
@@ -61,7 +53,11 @@ class Ruling:
 
     def guards(self, route: str, caller: Caller, stages: frozenset[Stage]) -> bool:
         """Whether any rule looks at one of these stages."""
-        return any(not stages.isdisjoint(rule.stage) for rule in self.rules(route, caller))
+        return any(
+            not stages.isdisjoint(rule.stage)
+            for rule in self.policy.rules
+            if _holds(rule, route, caller)
+        )
 
     def decide(
         self,
@@ -78,13 +74,50 @@ class Ruling:
         what could not be checked is never counted as safe.
         """
         by_detector = {check.detector: check for check in checks}
-        reasons = tuple(
-            reason
-            for rule in self.rules(route, caller)
-            for reason in _apply(rule, by_detector.get(rule.detector), segments, side)
-        )
+        found: dict[tuple[str, str], list[Detection]] = {}
+        for check in checks:
+            for detection in check.detections:
+                found.setdefault((check.detector, detection.label), []).append(detection)
+        reasons: list[Reason] = []
+        for rule, kinds in self._look_up(route, caller, segments).rules:
+            check_of_rule = by_detector.get(rule.detector)
+            if check_of_rule is None:
+                reasons.append(_unchecked(rule, side, "the check did not run"))
+            elif check_of_rule.error is not None:
+                reasons.append(_unchecked(rule, side, check_of_rule.error))
+            elif check_of_rule.skipped is None:
+                seen = [
+                    detection
+                    for detection in found.get((rule.detector, rule.label), ())
+                    if _kind(segments[detection.segment]) in kinds
+                ]
+                reasons += _apply(rule, side, seen)
         action = strictest(reason.action for reason in reasons if not reason.shadow)
-        return Verdict(action, reasons)
+        return Verdict(action, tuple(reasons))
+
+    def _look_up(self, route: str, caller: Caller, segments: Sequence[Segment]) -> AtStake:
+        kinds = frozenset([(segment.stage, segment.role) for segment in segments])
+        scope = (route, caller, kinds)
+        at_stake = self._at_stake.get(scope)
+        if at_stake is None:
+            if len(self._at_stake) >= _MOST_SCOPES:
+                self._at_stake.clear()
+            at_stake = self._at_stake[scope] = AtStake(
+                (rule, frozenset(kind for kind in kinds if _covers(rule, kind)))
+                for rule in self.policy.rules
+                if _holds(rule, route, caller)
+            )
+        return at_stake
+
+
+class AtStake:
+    """The rules that some texts are held against, each with the kinds of text it looks at."""
+
+    __slots__ = ("detectors", "rules")
+
+    def __init__(self, rules: Iterable[tuple[Rule, frozenset[Kind]]]) -> None:
+        self.rules = tuple((rule, kinds) for rule, kinds in rules if kinds)
+        self.detectors = frozenset(rule.detector for rule, _ in self.rules)
 
 
 def _holds(rule: Rule, route: str, caller: Caller) -> bool:
@@ -95,33 +128,23 @@ def _holds(rule: Rule, route: str, caller: Caller) -> bool:
     )
 
 
-def _covers(rule: Rule, segment: Segment) -> bool:
-    return segment.stage in rule.stage and (rule.roles is None or segment.role in rule.roles)
+def _kind(segment: Segment) -> Kind:
+    return segment.stage, segment.role
 
 
-def _apply(
-    rule: Rule, check: Check | None, segments: Sequence[Segment], side: Stage
-) -> Iterator[Reason]:
-    covered = {i for i, segment in enumerate(segments) if _covers(rule, segment)}
-    if not covered:
-        return
-    if check is not None and check.skipped is not None:
-        return
-    if check is None or check.error is not None:
-        yield from _unchecked(rule, side, check.error if check else "the check did not run")
-        return
-    seen = [d for d in check.detections if d.label == rule.label and d.segment in covered]
+def _covers(rule: Rule, kind: Kind) -> bool:
+    stage, role = kind
+    return stage in rule.stage and (rule.roles is None or role in rule.roles)
+
+
+def _apply(rule: Rule, side: Stage, seen: Sequence[Detection]) -> list[Reason]:
     if not seen:
-        yield from _unchecked(rule, side, f"no score for {rule.label}")
-        return
+        return [_unchecked(rule, side, f"no score for {rule.label}")]
     fired = [detection for detection in seen if detection.score >= rule.threshold]
-    if not fired:
-        return
-    if rule.action is Action.REDACT:
-        # Each span is a reason of its own, for each is cut out of its text.
-        yield from (_reason(rule, side, detection) for detection in fired)
-    else:
-        yield _reason(rule, side, max(fired, key=lambda detection: detection.score))
+    if fired and rule.action is not Action.REDACT:
+        # A redacting rule needs each span, for each is cut out of its text; others the worst.
+        fired = [max(fired, key=lambda detection: detection.score)]
+    return [_reason(rule, side, detection) for detection in fired]
 
 
 def _reason(rule: Rule, side: Stage, detection: Detection) -> Reason:
@@ -140,8 +163,8 @@ def _reason(rule: Rule, side: Stage, detection: Detection) -> Reason:
     )
 
 
-def _unchecked(rule: Rule, side: Stage, error: str) -> Iterator[Reason]:
-    yield Reason(
+def _unchecked(rule: Rule, side: Stage, error: str) -> Reason:
+    return Reason(
         rule=rule.id,
         detector=rule.detector,
         label=rule.label,

@@ -22,6 +22,7 @@ PROTOCOL = "chat"
 PATH = "/chat/completions"
 
 WITHHELD = "[This turn was withheld by the content policy.]"
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _FIXED_DELTAS = frozenset({"role", "type", "id", "object", "index"})
 
 
@@ -59,7 +60,8 @@ def inputs(body: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
     """Every text that goes to the model: turns, tool calls and results, tool descriptions."""
     texts = Texts()
     for number, message in enumerate(body["messages"]):
-        role = message["role"]
+        # A made-up role is nobody's privilege: it is held to what a user is held to.
+        role = message["role"] if message["role"] in _ROLES else "user"
         stage = Stage.TOOL_RESULT if role in ("tool", "function") else Stage.INPUT
         at = ("messages", number)
         texts.add_content(stage, role, number, (*at, "content"), message.get("content"))
@@ -273,7 +275,8 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
         kept = into.get(field)
         if value is None:
             into.setdefault(field, None)
-        elif field in _FIXED_DELTAS:
+        elif field in _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_FIXED_DELTAS:
             into[field] = value
         elif isinstance(value, str):
             if not isinstance(kept, _Pieces):

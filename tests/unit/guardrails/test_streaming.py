@@ -1,5 +1,7 @@
 """Holding a stream back and letting it go."""
 
+import itertools
+
 import orjson
 import pytest
 from hypothesis import given
@@ -48,7 +50,7 @@ def held(most_bytes=10_000):
 async def test_nothing_leaves_before_release_and_then_what_came(cuts):
     stream, sink = held()
     borders = sorted({0, len(STREAM), *cuts})
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in itertools.pairwise(borders):
         await stream.take(STREAM[start:end], EXCHANGE)
     answer = await stream.end(EXCHANGE)
     assert answer["choices"][0]["message"]["content"] == "Hello"

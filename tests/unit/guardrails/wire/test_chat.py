@@ -71,6 +71,11 @@ def test_every_text_of_a_request_is_found_and_what_is_not_text_is_named():
     assert uncovered == ("messages[1].content[1]: image_url",)
 
 
+def test_a_made_up_role_is_held_to_what_a_user_is_held_to():
+    segments, _ = chat.inputs(body(said("hi", "root"), said("ho", "developer")))
+    assert [segment.role for segment in segments] == ["user", "developer"]
+
+
 def test_a_segments_pointer_leads_to_its_text():
     request = body(said([{"type": "text", "text": "one"}, PIXEL]), said("two"))
     before = orjson.dumps(request)

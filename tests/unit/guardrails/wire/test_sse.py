@@ -1,5 +1,7 @@
 """Events out of bytes, however they are cut."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ lines = st.sampled_from([b"data: x", b"data: {}", b": c", b"", b"event: e", b"da
 def test_where_chunks_break_changes_nothing(written, cuts, crlf):
     stream = (b"\r\n" if crlf else b"\n").join(written) + b"\n\n"
     borders = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    chunks = [stream[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in itertools.pairwise(borders)]
     assert parsed(*chunks) == parsed(stream)
 
 
