@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from guardrails.detectors import Finder
 from guardrails.errors import GuardUnavailable
+from guardrails.faults import fault_of
 from guardrails.inference.client import InferenceClient, Loaded, Scored
 from guardrails.reading import Reading, Span, read, slices
 from guardrails.types import Check, Detection, Segment, Stage
@@ -74,7 +75,7 @@ class Checker:
         try:
             await run.read()
         except Exception as error:
-            logger.exception("The texts could not be normalised")
+            logger.error("The texts could not be normalised: %s", fault_of(error))
             return tuple(run.failed(name, "", started, type(error).__name__) for name in names)
         asked = {
             name: asyncio.ensure_future(self._score(name, run))
@@ -110,7 +111,7 @@ class Checker:
         except GuardUnavailable as error:
             return run.failed(name, loaded.version, started, error.message)
         except Exception as error:
-            logger.exception("The answer for %s could not be used", name)
+            logger.error("The answer for %s could not be used: %s", name, fault_of(error))
             return run.failed(name, loaded.version, started, type(error).__name__)
         seconds = run.now() - started
         uncovered = tuple(scored.uncovered)
@@ -169,7 +170,7 @@ class _Run:
                     await self._breathe()
                     found += [_at(hit, number, (begin, finish)) for hit in finder.find(said)]
         except Exception as error:
-            logger.exception("%s failed", name)
+            logger.error("%s failed: %s", name, fault_of(error))
             return self.failed(name, finder.version, started, type(error).__name__)
         detections = (*found, *self._absent(finder.labels, found))
         return Check(name, finder.version, self.side, detections, self.now() - started)

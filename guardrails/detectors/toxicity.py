@@ -47,8 +47,10 @@ def create(
     # detoxify brings torch and transformers, seconds to import: only a worker that uses it pays.
     import torch
     from detoxify import Detoxify
+    from transformers.utils.logging import disable_progress_bar
 
     torch.set_num_threads(1)
+    disable_progress_bar()
     if checkpoint is None and model not in _MODELS:
         raise ConfigError(f"{name}: no Detoxify model {model!r}; there are {', '.join(_MODELS)}.")
     if checkpoint is None and (sha256 or huggingface_config_path):

@@ -49,8 +49,10 @@ def create(
     # transformers and torch take seconds to import: only a worker with such a detector pays.
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
     torch.set_num_threads(1)
+    disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             model, revision=revision, local_files_only=local_files_only
@@ -97,6 +99,8 @@ class TransformerScorer:
     Its methods may be called from several threads.
     """
 
+    concurrent = True
+
     def __init__(
         self,
         name: str,
@@ -121,8 +125,8 @@ class TransformerScorer:
         self._tokenizer = tokenizer
         # A fast tokenizer refuses a second thread while its truncation is being set.
         self._tokenizing = threading.Lock()
-        self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.to(self._device).eval()
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network.to(self.device).eval()
 
     def windows(self, text: str) -> list[tuple[int, int]]:
         """Overlapping spans of `text` that each fit into `window_tokens`, by its own tokenizer."""
@@ -147,7 +151,7 @@ class TransformerScorer:
                 max_length=self.window_tokens,
             )
         with torch.inference_mode():
-            logits = self._network(**encoded.to(self._device)).logits.float()
+            logits = self._network(**encoded.to(self.device)).logits.float()
             if self._activation == "softmax":
                 scores = torch.softmax(logits, dim=-1)
             else:

@@ -11,10 +11,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from guardrails.faults import fault_of
 from guardrails.inference.batching import BLOCK_CHARACTERS, Backlog, Job, Rows, Window
 from guardrails.inference.protocol import Span
 from guardrails.text.windows import windows
@@ -26,6 +28,11 @@ logger = logging.getLogger(__name__)
 _CHARACTERS_A_TOKEN = 2
 _OVERLAP = 8
 _LATE = "The deadline passed before the detector could run."
+# On a CPU a larger batch computes no faster and keeps the others waiting; a GPU idles without.
+_BATCH_ON_CPU = 4
+_BATCH_ON_GPU = 32
+# transformers imports its parts lazily, and two threads that do so at once see half a module.
+_LOADING = threading.Lock()
 _WARM_TEXT = "The weather is fine today."
 
 
@@ -34,7 +41,7 @@ class Model(Protocol):
 
     Three more are its choice: `windows(text) -> list[(start, end)]`, where it can count its own
     tokens; else `window_characters`, where it loses nothing in texts of that length; `concurrent`,
-    where several threads may call it at once.
+    where several threads may call it at once; `device`, where it computes.
     """
 
     window_tokens: int
@@ -51,6 +58,8 @@ class Faulty(Exception):
 class Lane:
     """Runs one model on jobs from any thread; each job is answered once, through its `done`.
 
+    With several `threads`, each has a copy of a model that is not `concurrent`. `batch_windows` is
+    chosen by the model's device where it is None.
     Limits: `queued_texts` jobs' texts and `queued_characters` characters wait at most.
     """
 
@@ -60,7 +69,7 @@ class Lane:
         load: Callable[[], Any],
         *,
         now: Callable[[], float],
-        batch_windows: int = 16,
+        batch_windows: int | None = None,
         threads: int = 1,
         queued_texts: int = 4_096,
         queued_characters: int = 16 * 2**20,
@@ -75,7 +84,8 @@ class Lane:
         self._texts = 0
         self._characters = 0
         self._incoming: deque[Job] = deque()
-        self._backlog = Backlog(batch_windows=batch_windows)
+        self._batch_windows = batch_windows
+        self._backlog = Backlog(batch_windows=batch_windows or _BATCH_ON_CPU)
         self._changed = threading.Condition()
         self._stopped = False
 
@@ -112,38 +122,50 @@ class Lane:
         threading.Thread(target=target, name=f"lane-{self.name}", daemon=True).start()
 
     def _begin(self, loaded: Callable[[Exception | None], None]) -> None:
+        models: list[Model] = []
         try:
-            model = self._load()
-            _check_rows(np.asarray(model.detect([_WARM_TEXT])), 1, _width(model))
+            for _ in range(self._threads):
+                if not models or not _shared(models[0]):
+                    models.append(self._warm())
         except Exception as error:
             logger.exception("%s could not be loaded", self.name)
-            self.model = _Broken()
+            models = [_Broken()]
+            self.model = models[0]
             loaded(error)
         else:
-            self.model = model
+            self.model = models[0]
+            if self._batch_windows is None and _on_gpu(self.model):
+                self._backlog = Backlog(batch_windows=_BATCH_ON_GPU)
             loaded(None)
-        more = self._threads - 1 if getattr(self.model, "concurrent", False) else 0
-        for _ in range(more):
-            self._spawn(self._serve)
-        self._serve()
+        if getattr(self.model, "concurrent", False):
+            models *= self._threads
+        for model in models[1:]:
+            self._spawn(partial(self._serve, model))
+        self._serve(models[0])
 
-    def _serve(self) -> None:
+    def _warm(self) -> Model:
+        with _LOADING:
+            model = self._load()
+        _check_rows(np.asarray(model.detect([_WARM_TEXT])), 1, _width(model))
+        return model
+
+    def _serve(self, model: Model) -> None:
         while True:
             with self._changed:
                 while not (self._stopped or self._incoming or self._backlog):
                     self._changed.wait()
                 if self._stopped:
                     return
-            self._split_some()
+            self._split_some(model)
             with self._changed:
                 dropped = self._backlog.drop(self._useless)
                 batch = self._backlog.take()
             for job in dropped:
                 self._finish(job, _LATE)
             if batch:
-                self._run(batch)
+                self._run(model, batch)
 
-    def _split_some(self) -> None:
+    def _split_some(self, model: Model) -> None:
         # All short jobs that have come, so that they share batches; of a long text one block.
         characters = 0
         while characters < BLOCK_CHARACTERS:
@@ -151,53 +173,34 @@ class Lane:
                 if not self._incoming:
                     return
                 job = self._incoming.popleft()
-            characters += self._split(job)
+            characters += self._split(model, job)
 
     def _useless(self, job: Job) -> bool:
         return job.cancelled or job.expires_at <= self._now()
 
-    def _short_ones_wait(self) -> bool:
-        # Those that one look can cut join the batch; of a long text each turn cuts one block.
-        return (
-            bool(self._incoming)
-            and not self._incoming[0].scored
-            and (len(self._incoming[0].blocks) == len(self._incoming[0].texts))
-        )
-
-    def _split(self, job: Job) -> int:
+    def _split(self, model: Model, job: Job) -> int:
         """Cut some of a job into windows; how many characters."""
         if self._useless(job):
             self._finish(job, _LATE)
             return 0
         try:
-            windows = job.split(self._spans)
+            windows = job.split(partial(_spans, model))
         except Exception as error:
-            logger.exception("%s could not cut a text into windows", self.name)
+            logger.error("%s could not cut a text into windows: %s", self.name, fault_of(error))
             self._finish(job, f"The detector {self.name} failed: {type(error).__name__}.")
             return 0
         with self._changed:
             self._backlog.add(job, windows)
             if job.blocks:
                 self._incoming.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
         if not job.blocks:
             self._settle(job)
         return sum(len(window.text) for window in windows)
 
-    def _spans(self, text: str) -> Sequence[Span]:
-        own = getattr(self.model, "windows", None)
-        if own is not None:
-            return own(text)
-        size = getattr(
-            self.model, "window_characters", self.model.window_tokens * _CHARACTERS_A_TOKEN
-        )
-        if len(text) <= size:
-            return [(0, len(text))]
-        return windows(text, size, size // _OVERLAP)
-
-    def _run(self, batch: list[Window]) -> None:
+    def _run(self, model: Model, batch: list[Window]) -> None:
         try:
-            rows = self._detect(batch)
+            rows = self._detect(model, batch)
         except Faulty as error:
             jobs = {id(window.job): window.job for window in batch}
             if len(jobs) == 1:
@@ -205,18 +208,17 @@ class Lane:
                 return
             # One of them may be at fault alone: each request answers for itself.
             for job in jobs.values():
-                self._run([window for window in batch if window.job is job])
+                self._run(model, [window for window in batch if window.job is job])
             return
         for window, row in zip(batch, rows, strict=True):
             self._collect(window, row)
 
-    def _detect(self, batch: list[Window]) -> np.ndarray:
+    def _detect(self, model: Model, batch: list[Window]) -> np.ndarray:
         try:
-            rows = np.asarray(self.model.detect([window.text for window in batch]))
-            return _check_rows(rows, len(batch), _width(self.model))
+            rows = np.asarray(model.detect([window.text for window in batch]))
+            return _check_rows(rows, len(batch), _width(model))
         except Exception as error:
-            if not isinstance(error, Faulty):
-                logger.exception("%s failed", self.name)
+            logger.error("%s failed: %s", self.name, fault_of(error))
             reason = str(error) if isinstance(error, Faulty) else type(error).__name__
             raise Faulty(f"The detector {self.name} failed: {reason}.") from error
 
@@ -259,6 +261,24 @@ class _Broken:
 
     def detect(self, texts: Sequence[str]) -> np.ndarray:
         raise Faulty("it could not be loaded")
+
+
+def _spans(model: Model, text: str) -> Sequence[Span]:
+    own = getattr(model, "windows", None)
+    if own is not None:
+        return own(text)
+    size = getattr(model, "window_characters", model.window_tokens * _CHARACTERS_A_TOKEN)
+    if len(text) <= size:
+        return [(0, len(text))]
+    return windows(text, size, size // _OVERLAP)
+
+
+def _on_gpu(model: Model) -> bool:
+    return str(getattr(model, "device", "cpu")).startswith("cuda")
+
+
+def _shared(model: Model) -> bool:
+    return getattr(model, "concurrent", False) or _on_gpu(model)
 
 
 def _width(model: Any) -> int | None:

@@ -71,7 +71,7 @@ class Worker:
         *,
         now: Callable[[], float] = time.monotonic,
         threads: int = 1,
-        batch_windows: int = 16,
+        batch_windows: int | None = None,
         cache: Cache | None = None,
     ) -> None:
         self._now = now
@@ -341,10 +341,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="guardrails.inference.worker", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--detectors", type=json.loads, help="options by detector name, as JSON")
-    parser.add_argument(
-        "--threads", type=int, default=1, help="threads of a detector that allows several"
-    )
-    parser.add_argument("--batch", type=int, default=16, help="windows in one batch")
+    parser.add_argument("--threads", type=int, default=_threads(), help="threads of each detector")
+    parser.add_argument("--batch", type=int, help="windows in one batch")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -357,6 +355,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.error("%s", error.message)
         return 2
     return 0
+
+
+def _threads() -> int:
+    """Half the cores, four at most: the proxy, the database and the other detectors need some."""
+    return max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from guardrails.errors import GuardUnavailable
 from guardrails.inference.client import InferenceClient
 from guardrails.inference.protocol import MAX_FRAME_BYTES
+from tests.unit.guardrails.detectors import tiny_bert
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny_worker.py")
@@ -67,6 +69,17 @@ async def client(socket_path: Path) -> AsyncIterator[InferenceClient]:
     client = InferenceClient(socket_path)
     yield client
     await client.close()
+
+
+def run_worker(path: Path, *arguments: str, **environment: str) -> Started:
+    """The real entry point."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "guardrails.inference.worker", "--socket", str(path), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+    )
+    return Started(process, path)
 
 
 async def warm(client: InferenceClient, seconds: float = 20) -> None:
@@ -415,3 +428,62 @@ async def test_closing_the_client_frees_those_who_wait(
         await waiting
     with pytest.raises(GuardUnavailable, match="closed"):
         await client.score("slow", ["text"], timeout_seconds=1)
+
+
+async def test_the_entry_point_serves_any_transformer_beside_detoxify(
+    socket_path: Path, workers: list[Started], client: InferenceClient, tmp_path: Path
+) -> None:
+    model = tiny_bert.save(tmp_path / "tiny", ["ok", "rude"])
+    checkpoint = tiny_bert.save_detoxify(tmp_path / "tiny.ckpt", ["toxic", "insult"], str(model))
+    options = {
+        "manners": {"kind": "transformer", "model": str(model), "labels": {"rude": "rudeness"}},
+        "toxicity": {"checkpoint": str(checkpoint)},
+        "patterns": {},
+    }
+    workers.append(run_worker(socket_path, "--detectors", json.dumps(options), "--threads", "2"))
+    await warm(client, 60)
+    loaded = await client.describe()
+    assert {name: one.labels for name, one in loaded.items()} == {
+        "manners": ("rudeness",),
+        "toxicity": ("toxicity", "insult"),
+    }
+    texts = [*tiny_bert.sentences(30), "the weather is fine today. " * 300]
+    for name in loaded:
+        one_by_one = [await client.score(name, [text], timeout_seconds=20) for text in texts]
+        many = await asyncio.gather(
+            *(client.score(name, [text + " "], timeout_seconds=20) for text in texts)
+        )
+        for one, other in zip(one_by_one, many, strict=True):
+            assert one.scores[0] == pytest.approx(other.scores[0], abs=1e-4)
+        assert all(span is not None for span in one_by_one[-1].spans[0])
+    vector, again = await client.embed(["a cat", "a cat"], timeout_seconds=20)
+    assert len(vector) == 384 and vector == pytest.approx(again, abs=1e-5)
+
+
+async def test_the_entry_point_loads_what_settings_and_policy_name(
+    socket_path: Path, workers: list[Started], client: InferenceClient, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.yaml").write_text(
+        "name: p\nrules:\n"
+        "  - {id: a, detector: compact, label: toxicity, stage: [input], threshold: 0.9,"
+        " action: block, on_error: block}\n"
+        "  - {id: b, detector: patterns, label: secret, stage: [input], threshold: 0.9,"
+        " action: block, on_error: block}\n"
+    )
+    (tmp_path / "banister.yaml").write_text(
+        f"policy: {tmp_path / 'policy.yaml'}\ndetectors:\n  encoder: {{kind: compact, cascade: false}}\n"
+    )
+    config = {"BANISTER_CONFIG": str(tmp_path / "banister.yaml")}
+    workers.append(run_worker(socket_path, **config))
+    await warm(client, 60)
+    assert set(await client.describe()) == {"compact", "encoder"}
+
+
+async def test_the_entry_point_ends_with_a_message_where_the_configuration_is_wrong(
+    socket_path: Path, workers: list[Started]
+) -> None:
+    worker = run_worker(socket_path, "--detectors", '{"nonsense": {}}')
+    workers.append(worker)
+    assert await asyncio.to_thread(worker.process.wait, 30) == 2
+    assert worker.process.stderr is not None
+    assert b"There is no detector 'nonsense'" in worker.process.stderr.read()

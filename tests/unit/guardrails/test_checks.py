@@ -126,6 +126,8 @@ async def test_a_finder_that_raises_becomes_an_error_and_the_others_still_run(
     needles, raises = await run(checker, ["raises", "needles"], [segment("a needle")])
     assert needles.error is None and needles.detections[0].score == 1
     assert (raises.detector, raises.error, raises.detections) == ("raises", "RuntimeError", ())
+    assert "raises failed: RuntimeError at test_checks.py" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_a_detector_that_nobody_loaded_becomes_an_error() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from detoxify import Detoxify
 
 from guardrails import detectors
@@ -26,24 +25,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(path: Path, model_type: str, **more: object) -> Path:
-    architecture = {
-        "num_classes": len(CLASSES),
-        "model_type": model_type,
-        "model_name": "BertForSequenceClassification",
-        "tokenizer_name": "BertTokenizer",
-    }
-    torch.save(
-        {
-            "config": {
-                "arch": {"args": architecture},
-                "dataset": {"args": {"classes": CLASSES}},
-            },
-            "state_dict": tiny_bert.network(CLASSES).state_dict(),
-            **more,
-        },
-        path,
-    )
-    return path
+    return tiny_bert.save_detoxify(path, CLASSES, model_type, **more)
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,23 @@ def save(directory: Path, labels: list[str], *, problem_type: str | None = None)
     return directory
 
 
+def save_detoxify(path: Path, classes: list[str], model_type: str, **more: object) -> Path:
+    """A checkpoint as Detoxify's training writes it."""
+    architecture = {
+        "num_classes": len(classes),
+        "model_type": model_type,
+        "model_name": "BertForSequenceClassification",
+        "tokenizer_name": "BertTokenizer",
+    }
+    checkpoint = {
+        "config": {"arch": {"args": architecture}, "dataset": {"args": {"classes": classes}}},
+        "state_dict": network(classes).state_dict(),
+        **more,
+    }
+    torch.save(checkpoint, path)
+    return path
+
+
 def sentences(count: int) -> list[str]:
     chosen = random.Random(3)
     return [" ".join(chosen.choices(WORDS, k=chosen.randint(1, 20))) for _ in range(count)]

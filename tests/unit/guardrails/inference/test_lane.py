@@ -80,7 +80,7 @@ def soon() -> float:
 
 
 def test_jobs_that_wait_together_share_a_batch(make: Callable[..., Lane], model: Lengths) -> None:
-    lane, answers = make(), Answers()
+    lane, answers = make(batch_windows=8), Answers()
     model.gate.clear()
     lane.submit(["first"], soon(), answers.to(0))
     assert model.entered.wait(10)
