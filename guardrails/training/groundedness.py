@@ -90,6 +90,8 @@ def rewritten(rng: random.Random, documents: Sequence[list[str]]) -> Iterator[Pa
             "foreign": stranger,
             "opinion": _opinion(rng, source),
             "grafted": _grafted(rng, source, stranger),
+            "exchanged": _exchanged(rng, source),
+            "recombined": _recombined(rng, source, rng.choice(passage)),
         }
         possible = [(kind, claim) for kind, claim in made.items() if claim]
         for kind, claim in rng.sample(possible, min(4, len(possible))):
@@ -138,12 +140,16 @@ def _reworded(rng: random.Random, source: str) -> str:
     return source
 
 
-_OPENERS = ("Yes, ", "Well, ", "Sure, ", "Indeed, ", "In short, ", "Did you know that ", "So ")
+_OPENERS = (
+    *("Yes, ", "Well, ", "Sure, ", "Indeed, ", "In short, ", "Did you know that ", "So "),
+    *("I know that ", "I think ", "I read that ", "I heard that ", "I believe ", "Oh cool, "),
+    *("Actually, ", "Yeah, ", "That's right, ", "As far as I know, ", "From what I know, "),
+)
 
 
 def _casual(rng: random.Random, claim: str) -> str:
     """As an assistant or a person would say it: an opener, all lower case, no full stop."""
-    if rng.random() < 0.2:
+    if rng.random() < 0.35:
         claim = rng.choice(_OPENERS) + claim[0].lower() + claim[1:]
     if rng.random() < 0.25:
         claim = claim.lower()
@@ -207,6 +213,36 @@ def _grafted(rng: random.Random, source: str, stranger: str) -> str:
     if rng.random() < 0.5:
         tail = ("and", *_opinion(rng, stranger).split())
     return " ".join([*half, *tail])
+
+
+def _exchanged(rng: random.Random, source: str) -> str | None:
+    """Two of its content words in each other's place, or its halves: the same words, other news."""
+    words = source.rstrip(".!?").split()
+    places = [i for i, w in enumerate(words) if len(w) > 3 and w.lower() not in STOPWORDS]
+    if len(places) < 4:
+        return None
+    for one, other in _couples(rng.sample(places, 4)):
+        words[one], words[other] = words[other], words[one]
+    return " ".join(words)
+
+
+def _couples(places: Sequence[int]) -> list[tuple[int, int]]:
+    return list(zip(places[::2], places[1::2], strict=True))
+
+
+_TALK = (
+    "I like {0} because {1} reminds me of {2}.", "{0} and {1} are the best part of {2} for me.",
+    "People with {0} get {1} too and I bet {2} is fun.", "My friend does {0} with {1} and {2}.",
+    "There is so much {0} in {1} that {2} gets boring.", "{0} used to be about {1}, not {2}.",
+    "People who know {0} say {1} comes from {2}.", "{2} needs {0} more than {1}, they say.",
+)  # fmt: skip
+
+
+def _recombined(rng: random.Random, source: str, other: str) -> str | None:
+    """Talk about the passage's topic in the passage's words, which says something else."""
+    words = [w.strip('.,;:()"') for w in f"{source} {other}".split()]
+    words = [w for w in words if len(w) > 3 and w.lower() not in STOPWORDS]
+    return rng.choice(_TALK).format(*rng.sample(words, 3)) if len(words) > 4 else None
 
 
 # Generated facts. Every word of the lists is ordinary; the persons and firms are made up.
@@ -388,8 +424,8 @@ def features(passages: Sequence[str], claim: str, model: Model) -> tuple[float, 
 def fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
     """Logistic weights and intercept, each class with half the say.
 
-    No weight may be above 0, but that of the claim's length: what is missing never speaks for a
-    claim, whatever the made-up pairs say.
+    No weight may be above 0: what is missing never speaks for a claim, whatever the made-up pairs
+    say.
     """
     share = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
     signs = np.where(y, 1.0, -1.0)
@@ -403,7 +439,7 @@ def fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, float]:
             (share * np.logaddexp(0, -margins)).mean() + penalty @ parameters[:-1]
         ), gradient
 
-    bounds = [(0, None) if name == "length" else (None, 0) for name in FEATURES] + [(None, None)]
+    bounds = [(None, 0)] * len(FEATURES) + [(None, None)]
     found = minimize(loss, np.zeros(len(bounds)), jac=True, bounds=bounds, method="L-BFGS-B")
     return found.x[:-1], float(found.x[-1])
 
