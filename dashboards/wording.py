@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from monitoring.intervals import wilson
 
-
 _SPACE = "\N{NO-BREAK SPACE}"
 
 

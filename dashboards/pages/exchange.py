@@ -13,9 +13,8 @@ from dashboards.charts import Step, waterfall
 from dashboards.highlight import Run, Span, runs
 from dashboards.wording import count_of, seconds_of
 from guardrails.exchange_log.query import ExchangeDetail
-from guardrails.policy.decide import Ruling
 from guardrails.policy.model import Policy, Rule
-from guardrails.types import Action, Caller, Check, Citation, Detection, Passage, Reason, Segment
+from guardrails.types import Action, Check, Citation, Detection, Passage, Reason, Segment
 
 STEPS = ("check_input", "ground", "format", "model", "check_output", "cite")
 CHARACTERS = {
@@ -140,8 +139,7 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> Page:
     outputs = msgspec.convert(detail.outputs, list[Segment])
     checks = msgspec.convert(detail.checks, list[Check])
     reasons = msgspec.convert(detail.reasons, list[Reason])
-    caller = Caller(row.key_id, row.tenant)
-    rules = () if policy is None else Ruling(policy).rules(row.route, caller)
+    rules = () if policy is None else _rules(policy, detail)
     sides = {"input": inputs, "output": outputs}
     spans = _spans(checks, reasons, sides, rules)
     came_in = [_said(segment) for segment in inputs] or texts(detail.request)
@@ -327,6 +325,18 @@ def _spans(
                     detection.label,
                 )
     return marked
+
+
+def _rules(policy: Policy, detail: ExchangeDetail) -> list[Rule]:
+    """The rules that held for this caller on this route."""
+    row = detail.row
+    return [
+        rule
+        for rule in policy.rules
+        if (rule.routes is None or row.route in rule.routes)
+        and (rule.tenants is None or row.tenant in rule.tenants)
+        and (rule.keys is None or row.key_id in rule.keys)
+    ]
 
 
 def _rule_of(
