@@ -471,7 +471,8 @@ async def test_the_entry_point_loads_what_settings_and_policy_name(
         " action: block, on_error: block}\n"
     )
     (tmp_path / "banister.yaml").write_text(
-        f"policy: {tmp_path / 'policy.yaml'}\ndetectors:\n  encoder: {{kind: compact, cascade: false}}\n"
+        f"policy: {tmp_path / 'policy.yaml'}\n"
+        "detectors:\n  encoder: {kind: compact, cascade: false}\n"
     )
     config = {"BANISTER_CONFIG": str(tmp_path / "banister.yaml")}
     workers.append(run_worker(socket_path, **config))
