@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any
 from urllib.parse import quote
 
 import psycopg
@@ -46,6 +46,7 @@ OS_USER = "pgserver"
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
 START_SECONDS = 60.0
+STOP_SECONDS = {"fast": 60, "immediate": 5}
 SHARED, ALONE = fcntl.LOCK_SH, fcntl.LOCK_EX
 
 
@@ -94,14 +95,17 @@ def start_embedded(
     As root, the server runs as the OS user `pgserver` (Postgres refuses root), which is made when
     it is missing; directories on the way to it become passable (`o+x`), never readable.
     """
-    data_dir = data_dir.expanduser().absolute()
+    data_dir = data_dir.expanduser().resolve()
+    if set(str(data_dir)) & set('"$`\\\n'):
+        # pg_ctl puts the path between double quotes on a shell's command line.
+        raise ConfigError(f"The data directory's path must be free of \" $ ` \\: {data_dir}")
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     cluster = data_dir / "postgres"
     holder = (data_dir / "holders").open("ab")
     try:
         with _turn(data_dir):
             alone = _lock(holder, ALONE, wait=False)
-            _make_cluster(cluster)
+            _make_cluster(cluster, sync=options.get("fsync") != "off")
             pid, url = _serve(cluster, options, alone=alone, start_seconds=start_seconds)
             _lock(holder, SHARED, wait=True)
     except BaseException:
@@ -116,33 +120,33 @@ def _serve(
     """Leave a server that answers a query; what is in its way is cleared where we are alone."""
     sockets = _socket_directory(cluster)
     deadline = time.monotonic() + start_seconds
-    while True:
-        pid = _running(cluster)
-        if pid is None:
-            fault = _start_server(cluster, sockets, options)
-            pid = _running(cluster)
-        else:
-            fault = None
-        if pid is not None and (fault := _answers(sockets)) is None:
-            return pid, f"postgresql+psycopg://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets))}"
+    while (fault := _fault(cluster, sockets)) is not None:
         if time.monotonic() > deadline:
             raise ConfigError(
                 f"The embedded Postgres in {cluster} does not start: {fault} "
                 f"Its log ends with: {_log_end(cluster)}"
             )
-        if pid is not None and alone:
-            # Runs, holds the directory, yet answers nobody: nobody else can be using it.
+        if _running(cluster) is None:
+            if alone:
+                # A crash left it. Never while others hold the directory: theirs may be a server
+                # that we cannot see, as one in another container.
+                (cluster / "postmaster.pid").unlink(missing_ok=True)
+            _start_server(cluster, sockets, options)
+        elif alone and "the database system is" not in fault:
+            # It runs, holds the directory, yet answers nobody, and nobody else can be using it.
+            # (A server that still starts or recovers says so, and is waited for.)
             logger.warning("the embedded Postgres does not answer; it is started anew")
             _stop_server(cluster, "immediate")
-        time.sleep(0.2)
+        time.sleep(0.1)
+    pid = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+    return pid, f"postgresql+psycopg://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets))}"
 
 
-def _start_server(cluster: Path, sockets: Path, more: Mapping[str, str]) -> str | None:
-    """Try once; the fault in words, or None. Old children may hold the memory for a moment."""
-    (cluster / "postmaster.pid").unlink(missing_ok=True)
+def _start_server(cluster: Path, sockets: Path, more: Mapping[str, str]) -> None:
+    """Try once. A dead server's children may hold its memory for a moment: then it fails."""
     options = {
         "listen_addresses": "",
-        "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
+        "unix_socket_directories": str(sockets),
         "unix_socket_permissions": "0700",
         "jit": "off",
         **more,
@@ -151,8 +155,7 @@ def _start_server(cluster: Path, sockets: Path, more: Mapping[str, str]) -> str 
     try:
         _run(cluster, "pg_ctl", "-w", "-t", "30", "-l", cluster / "log", "-o", flags, "start")
     except subprocess.SubprocessError as error:
-        return f"{error}."
-    return None
+        logger.info("the embedded Postgres did not start yet: %s", error)
 
 
 def _stop_server(cluster: Path, mode: str) -> None:
@@ -160,7 +163,7 @@ def _stop_server(cluster: Path, mode: str) -> None:
     if pid is None:
         return
     try:
-        _run(cluster, "pg_ctl", "-w", "-t", "30", "-m", mode, "stop")
+        _run(cluster, "pg_ctl", "-w", "-t", str(STOP_SECONDS[mode]), "-m", mode, "stop")
     except subprocess.SubprocessError:
         logger.warning("the embedded Postgres did not stop when asked; it is killed")
         with suppress(ProcessLookupError):
@@ -188,34 +191,40 @@ def _running(cluster: Path) -> int | None:
         return None
 
 
-def _answers(sockets: Path) -> str | None:
-    """Ask `SELECT 1` and see that our database is there; the fault in words, or None."""
+def _fault(cluster: Path, sockets: Path) -> str | None:
+    """Why it does not serve, in words, or None: it is asked, and our database made if need be."""
+    if not (sockets / SOCKET_NAME).exists():
+        return "It has no socket."
     try:
         with psycopg.connect(
             host=str(sockets), user=SUPERUSER, dbname="postgres", connect_timeout=5, autocommit=True
         ) as connection:
             connection.execute("SET statement_timeout = '5s'")
-            found = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)
-            ).fetchone()
-            if found is None:
+            [(serves, exists)] = connection.execute(
+                "SELECT current_setting('data_directory'),"
+                " EXISTS (SELECT FROM pg_database WHERE datname = %s)",
+                (DATABASE,),
+            ).fetchall()
+            if serves != str(cluster):
+                return f"A server of {serves} answers instead."
+            if not exists:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     except psycopg.Error as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _make_cluster(cluster: Path) -> None:
+def _make_cluster(cluster: Path, *, sync: bool) -> None:
     """Run `initdb` beside the cluster's place and move the whole into it: never half a cluster."""
-    user = _server_user()
-    if user is not None:
+    if os.geteuid() == 0:
         _make_passable(cluster)
     if (cluster / "PG_VERSION").exists():
         return
     unfinished = cluster.with_name(".postgres-unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    if user is not None:
+    if os.geteuid() == 0:
+        user = _server_user()
         os.chown(unfinished, user.pw_uid, user.pw_gid)
     try:
         _run(
@@ -225,6 +234,7 @@ def _make_cluster(cluster: Path) -> None:
             "--encoding=UTF8",
             "--locale=C.UTF-8",
             f"--username={SUPERUSER}",
+            *(() if sync else ("--no-sync",)),
         )
     except subprocess.SubprocessError as error:
         raise ConfigError(
@@ -236,8 +246,10 @@ def _make_cluster(cluster: Path) -> None:
 def _run(cluster: Path, program: str, *arguments: str | Path) -> None:
     """Run one of the wheel's programs on a cluster, as the OS user that owns it."""
     command: Sequence[str | Path] = (_programs(cluster) / program, "-D", cluster, *arguments)
-    user = _server_user()
-    identity = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid}
+    identity: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = cluster.stat()
+        identity = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
     # To a file, not a pipe: the server inherits it, and a pipe's end would never come.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(  # noqa: S603 (the wheel's own programs, no shell)
@@ -248,7 +260,6 @@ def _run(cluster: Path, program: str, *arguments: str | Path) -> None:
             timeout=90,
             cwd="/",
             check=False,
-            extra_groups=None if user is None else [],
             **identity,
         )
         if done.returncode:
@@ -275,10 +286,8 @@ def _programs(cluster: Path) -> Path:
     return Path(spec.origin).parent / DIRECTORIES[version] / "bin"
 
 
-def _server_user() -> pwd.struct_passwd | None:
-    """Whom the server runs as: ourselves (None), or a user of its own where we are root."""
-    if os.geteuid() != 0:
-        return None
+def _server_user() -> pwd.struct_passwd:
+    """The OS user that a new cluster belongs to where we are root; made when it is missing."""
     try:
         return pwd.getpwnam(OS_USER)
     except KeyError:
@@ -308,10 +317,11 @@ def _make_passable(cluster: Path) -> None:
 
 def _socket_directory(cluster: Path) -> Path:
     """Where the socket lies: in the cluster, or in a private short path named after it."""
-    if len(os.fsencode(cluster / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
+    # Both the server and libpq take a comma as the beginning of another path.
+    plain = not set(str(cluster)) & set(" ,'@")
+    if plain and len(os.fsencode(cluster / SOCKET_NAME)) <= SOCKET_PATH_BYTES:
         return cluster
-    owner = _server_user()
-    uid = os.getuid() if owner is None else owner.pw_uid
+    uid = cluster.stat().st_uid
     name = hashlib.sha256(os.fsencode(cluster)).hexdigest()[:16]
     directory = Path(tempfile.gettempdir()) / f"banister-{uid}-{name}"
     if len(os.fsencode(directory / SOCKET_NAME)) > SOCKET_PATH_BYTES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,8 @@ from guardrails.types import (
 
 def make_id(at: datetime | None = None) -> str:
     """A UUIDv7 of the given moment (default: now)."""
-    milliseconds = int((at or datetime.now(UTC)).timestamp() * 1000)
+    since = (at or datetime.now(UTC)) - datetime.fromtimestamp(0, UTC)
+    milliseconds = since // timedelta(milliseconds=1)
     number = milliseconds << 80 | int.from_bytes(os.urandom(10))
     number = number & ~(0xF << 76) | 0x7 << 76
     return str(UUID(int=number & ~(0x3 << 62) | 0x2 << 62))

@@ -221,8 +221,8 @@ def moment_of(exchange_id: UUID) -> datetime | None:
     if exchange_id.version != 7:
         return None
     try:
-        return datetime.fromtimestamp((exchange_id.int >> 80) / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=exchange_id.int >> 80)
+    except OverflowError:
         return None
 
 

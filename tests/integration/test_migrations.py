@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+
 import psycopg
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -9,6 +14,19 @@ from sqlalchemy import create_engine
 from guardrails.database import alembic_config, migrate
 from guardrails.database_url import libpq_url
 from guardrails.exchange_log.tables import metadata
+from guardrails.exchange_log.writer import ExchangeLog
+from tests.factories import make_blocked, make_exchange
+
+MIGRATE = "import sys; from guardrails.database import migrate; migrate(sys.argv[1])"
+
+ADD_PASSAGE = """
+WITH document AS (
+    INSERT INTO documents (collection, title, source, sha256, media_type)
+    VALUES ('c', 't', 's', 'x', 'text/plain') RETURNING id
+)
+INSERT INTO passages (document_id, collection, number, start_offset, end_offset, text, embedding)
+SELECT id, 'c', 0, 0, 8, 'railings', array_fill(0.1, ARRAY[384])::vector FROM document
+"""
 
 
 def test_the_migrated_schema_is_the_one_that_tables_py_describes(postgres_url: str) -> None:
@@ -36,3 +54,63 @@ def test_migrating_twice_changes_nothing(postgres_url: str) -> None:
     migrate(postgres_url)
     with psycopg.connect(libpq_url(postgres_url)) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_several_processes_may_migrate_an_empty_database_at_once(
+    make_database: Callable[..., str],
+) -> None:
+    url = make_database(empty=True)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MIGRATE, url], stderr=subprocess.PIPE, text=True, cwd="/"
+        )
+        for _ in range(3)
+    ]
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+    assert [code for _, code in ended] == [0, 0, 0], ended
+    with psycopg.connect(libpq_url(url)) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+async def test_it_goes_down_and_up_again_with_rows_in_place(postgres_url: str) -> None:
+    async def record() -> None:
+        log = ExchangeLog(postgres_url, 10)
+        await log.start()
+        log.append(make_exchange())
+        log.append(make_blocked())
+        log.remember_policy("0123456789ab", "default", "rules: []")
+        await log.stop()
+        assert log.stats.written == 2
+
+    await record()
+    with psycopg.connect(libpq_url(postgres_url), autocommit=True) as connection:
+        connection.execute(ADD_PASSAGE)
+        command.downgrade(alembic_config(postgres_url), "base")
+        left = connection.execute(
+            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE nspname = 'public' AND relkind IN ('r', 'p') ORDER BY relname"
+        ).fetchall()
+        assert left == [("alembic_version",)]
+        migrate(postgres_url)
+        assert connection.execute("SELECT count(*) FROM exchanges").fetchone() == (0,)
+    await record()
+
+
+def test_deleting_a_document_deletes_its_passages(postgres_url: str) -> None:
+    with psycopg.connect(libpq_url(postgres_url), autocommit=True) as connection:
+        connection.execute(ADD_PASSAGE)
+        found = connection.execute(
+            "SELECT search @@ to_tsquery('english', 'railing') FROM passages"
+        ).fetchall()
+        assert found == [(True,)]
+        connection.execute("DELETE FROM documents")
+        assert connection.execute("SELECT count(*) FROM passages").fetchone() == (0,)
+
+
+def test_a_second_run_over_the_same_window_is_refused(postgres_url: str) -> None:
+    insert = (
+        "INSERT INTO monitor_runs (job, window_start, window_end, status)"
+        " VALUES ('drift', '2026-11-22Z', '2026-11-23Z', 'OK') ON CONFLICT DO NOTHING"
+    )
+    with psycopg.connect(libpq_url(postgres_url), autocommit=True) as connection:
+        assert [connection.execute(insert).rowcount for _ in range(2)] == [1, 0]
