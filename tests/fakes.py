@@ -60,7 +60,7 @@ class Request:
     async def wait_until_client_went_away(self, seconds: float = 2.0) -> bool:
         """Give the news some time to arrive."""
         async with asyncio.timeout(seconds):
-            while not self.client_went_away:  # noqa: ASYNC110
+            while not self.client_went_away:
                 await asyncio.sleep(0.005)
         return True
 
@@ -81,7 +81,7 @@ class Upstream:
 
     async def wait_for_requests(self, count: int, seconds: float = 2.0) -> None:
         async with asyncio.timeout(seconds):
-            while len(self.requests) < count:  # noqa: ASYNC110
+            while len(self.requests) < count:
                 await asyncio.sleep(0.005)
 
 
@@ -471,7 +471,7 @@ async def _write(writer: asyncio.StreamWriter, data: bytes, cut_bytes: int | Non
 def _then_wait(data: bytes) -> Step:
     async def step(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
-        while not request.client_went_away:  # noqa: ASYNC110
+        while not request.client_went_away:
             await asyncio.sleep(0.005)
         writer.close()
 

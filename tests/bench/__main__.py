@@ -34,7 +34,7 @@ from tests.bench.peers import (
     install_litellm,
     started,
 )
-from tests.bench.processes import running
+from tests.bench.processes import Tree, running
 
 BUSY_LOAD = 0.5
 
@@ -75,11 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         def step(what: str) -> None:
             progress.update(task, description=what, advance=1)
 
-        figures = measure.measure(peers, load, plan, step)
+        figures = measure.measure(peers, ground.database, load, plan, step)
     out = Console() if sys.stdout.isatty() else Console(width=140)
     out.print(report.figures_table(figures, plan.connections))
     if (ratios := report.ratio_table(figures, plan.connections[0])) is not None:
         out.print(ratios)
+    if (parts := report.parts_table(figures)) is not None:
+        out.print(parts)
     out.print(
         f"{machine['cores']} cores, load {machine['load_average']:.1f} at the start; prompts of "
         f"{machine['prompt_words']} and answers of {machine['answer_words']} words; "
@@ -130,14 +132,14 @@ def _ground(names: Sequence[str], cache: Path, progress: Progress) -> Iterator[G
         port = free_port()
         command = [sys.executable, "-m", "tests.bench.mock", "--port", str(port)]
         log = directory / "mock.txt"
-        mock = stack.enter_context(running(command, log=log, cwd=CHECKOUT))
-        url = ""
+        stack.enter_context(running(command, log=log, cwd=CHECKOUT))
+        url, database = "", None
         if {"off", "patterns", "full"} & set(names):
             task = progress.add_task("starting a database", total=None)
             server = start_embedded(directory / "database")
             stack.callback(server.stop)
             migrate(server.url)
-            url = server.url
+            url, database = server.url, Tree(server.pid)
             progress.remove_task(task)
         if "litellm" in names:
             task = progress.add_task("installing LiteLLM in an environment of its own", total=None)
@@ -145,7 +147,7 @@ def _ground(names: Sequence[str], cache: Path, progress: Progress) -> Iterator[G
             progress.remove_task(task)
         while not log.read_text().startswith("ready"):
             time.sleep(0.01)
-        yield Ground(directory, port, mock.pid, url, cache)
+        yield Ground(directory, port, url, database, cache)
 
 
 def _start_all(

@@ -3,11 +3,12 @@
 A process of its own, so that its cost is nobody else's. One JSON order a line on stdin, one or two
 JSON lines on stdout: `{"event": "begin"}` where the measured time starts, then the result.
 
-    {"kind": "closed", "port": 8080, "connections": 16, "warmup": 0.5, "seconds": 2.0}
+    {"kind": "closed", "port": 8080, "connections": 16, "warmup": 0.5, "seconds": 2, "most": 6}
     {"kind": "open", "ports": [8080, 8081], "rate": 10, "seconds": 20}
 
-Closed: each connection asks again as soon as it was answered. Open: `rate` requests a second to
-each port, the ports in turn, whether or not earlier ones were answered; times are from the sending.
+Closed: each connection asks again as soon as it was answered, for so many seconds, or longer where
+fewer than two answers a connection came. Open: `rate` requests a second to each port, the ports in
+turn, whether or not earlier ones were answered; times are from the sending.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.bench import texts
 
 PATH = "/v1/chat/completions"
 DRAIN_SECONDS = 10.0
+LAST_ANSWERS_SECONDS = 2.0
 _PLACE = "@" * texts.MARK_LETTERS
 
 OnAnswer = Callable[["Caller", int, float], None]
@@ -144,13 +146,12 @@ async def closed(order: dict[str, Any], build: Callable[[], bytes]) -> dict[str,
     _say(event="begin")
     began = time.perf_counter()
     await asyncio.sleep(order["seconds"])
+    enough = 2 * order["connections"]
+    await _until(lambda: len(seconds) + errors >= enough, order["most"] - order["seconds"])
     counting = running = False
     took = time.perf_counter() - began
     _say(event="end", wall_seconds=took, errors=errors, **_summary(seconds))
-    # Let the server finish what it has, so that nobody after it pays for that.
-    limit = time.perf_counter() + DRAIN_SECONDS
-    while any(caller.waiting for caller in callers) and time.perf_counter() < limit:
-        await asyncio.sleep(0.02)
+    await _until(lambda: not any(caller.waiting for caller in callers), LAST_ANSWERS_SECONDS)
     for caller in callers:
         caller.close()
     return {"event": "drained"}
@@ -186,7 +187,7 @@ async def open_(order: dict[str, Any], build: Callable[[], bytes]) -> dict[str, 
     for port in ports:
         pending += 1
         idle[port].pop(0).send(build())
-    await _until(lambda: pending == 0)
+    await _until(lambda: pending == 0, DRAIN_SECONDS)
     for port in ports:
         seconds[port].clear()
         errors[port] = 0
@@ -201,7 +202,7 @@ async def open_(order: dict[str, Any], build: Callable[[], bytes]) -> dict[str, 
             idle[port] = ready[1:]
             pending += 1
             caller.send(build())
-    await _until(lambda: pending == 0)
+    await _until(lambda: pending == 0, DRAIN_SECONDS)
     for callers in idle.values():
         for caller in callers:
             caller.close()
@@ -211,8 +212,8 @@ async def open_(order: dict[str, Any], build: Callable[[], bytes]) -> dict[str, 
     }
 
 
-async def _until(done: Callable[[], bool]) -> None:
-    limit = time.perf_counter() + DRAIN_SECONDS
+async def _until(done: Callable[[], bool], most_seconds: float) -> None:
+    limit = time.perf_counter() + most_seconds
     while not done() and time.perf_counter() < limit:
         await asyncio.sleep(0.005)
 

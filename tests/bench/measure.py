@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.peers import CHECKOUT, Running
-from tests.bench.processes import Memory, settle
+from tests.bench.processes import Memory, Tree, settle, total
 
 
 class Load:
@@ -63,6 +63,7 @@ class Plan:
     warmup: float = 0.5
     seconds: float = 2.0
     slow_seconds: float = 4.0
+    most_seconds: float = 6.0
     low_rate_seconds: float = 8.0
 
     def of(self, running: Running) -> float:
@@ -78,8 +79,10 @@ class Figures:
     start_seconds: float | None
     memory_at_start: Memory | None
     memory_under_load: Memory | None = None
+    memory_parts: dict[str, Memory] = field(default_factory=dict)
     rates: dict[int, list[float]] = field(default_factory=dict)
     cpu_ms: dict[int, list[float]] = field(default_factory=dict)
+    database_cpu_ms: dict[int, list[float]] = field(default_factory=dict)
     p50_ms: list[float] = field(default_factory=list)
     p99_ms: list[float] = field(default_factory=list)
     answers: int = 0
@@ -87,11 +90,11 @@ class Figures:
 
     def rate(self, connections: int) -> float | None:
         """Requests a second, median of the rounds."""
-        return _median(self.rates.get(connections, []))
+        return median(self.rates.get(connections, []))
 
     def cpu(self, connections: int) -> float | None:
         """CPU milliseconds a request, median of the rounds."""
-        return _median(self.cpu_ms.get(connections, []))
+        return median(self.cpu_ms.get(connections, []))
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -99,7 +102,11 @@ class Figures:
 
 
 def measure(
-    peers: Sequence[Running], load: Load, plan: Plan, step: Callable[[str], None]
+    peers: Sequence[Running],
+    database: Tree | None,
+    load: Load,
+    plan: Plan,
+    step: Callable[[str], None],
 ) -> dict[str, Figures]:
     """Run all rounds. `step` is told before each turn what comes."""
     figures = {
@@ -109,7 +116,13 @@ def measure(
         for running in peers:
             for connections in plan.connections:
                 step(f"round {number + 1}: {running.peer.title}, {connections} connections")
-                _full_load(running, connections, load, plan, figures[running.peer.name])
+                mine = figures[running.peer.name]
+                before = database.cpu_seconds() if database else 0.0
+                answers = mine.answers
+                _full_load(running, connections, load, plan, mine)
+                if database and running.peer.logs and mine.answers > answers:
+                    cpu = (database.cpu_seconds() - before) * 1e3 / (mine.answers - answers)
+                    mine.database_cpu_ms.setdefault(connections, []).append(cpu)
         for group in low_rate_groups(peers):
             names = ", ".join(running.peer.name for running in group)
             step(f"round {number + 1}: {group[0].peer.rate:g} requests/s to {names}")
@@ -138,16 +151,19 @@ def _full_load(
         connections=connections,
         warmup=plan.warmup,
         seconds=seconds,
+        most=max(seconds, plan.most_seconds),
     )
     load.wait_for("begin")
     before = running.tree.cpu_seconds() if running.tree else None
     seen = load.wait_for("end")
     if running.tree is not None and before is not None:
         cpu = running.tree.cpu_seconds() - before
-        memory = running.tree.memory()
+        parts = running.tree.parts()
+        memory = total(parts.values())
         known = figures.memory_under_load
         if known is None or memory.pss_mb > known.pss_mb:
             figures.memory_under_load = memory
+            figures.memory_parts = parts
         done = seen["answers"] + seen["errors"]
         if done:
             figures.cpu_ms.setdefault(connections, []).append(cpu * 1e3 / done)
@@ -180,7 +196,8 @@ def _low_rate(
             mine.p99_ms.append(one["p99_ms"])
 
 
-def _median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
+    """None where nothing was seen."""
     return statistics.median(values) if values else None
 
 

@@ -37,8 +37,8 @@ class Ground:
 
     directory: Path
     mock_port: int
-    mock_pid: int
     database_url: str
+    database: Tree | None
     cache: Path
 
 
@@ -47,12 +47,14 @@ class Peer:
     """A program to measure. `rate` is the low rate at which its added time is looked at.
 
     A slow peer is measured at its rate by itself, since it would disturb those that share its turn.
+    One that `logs` records every exchange in the database.
     """
 
     name: str
     title: str
-    rate: float = 10.0
+    rate: float = 20.0
     slow: bool = False
+    logs: bool = False
 
 
 @dataclass(slots=True)
@@ -69,11 +71,11 @@ class Running:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("direct", "mock upstream, direct"),
-        Peer("nginx", "nginx, reverse proxy"),
-        Peer("off", "Banister, empty policy"),
-        Peer("patterns", "Banister, patterns only"),
-        Peer("full", "Banister, default policy", rate=3.0, slow=True),
+        Peer("direct", "mock, direct"),
+        Peer("nginx", "nginx"),
+        Peer("off", "Banister, no rule", logs=True),
+        Peer("patterns", "Banister, patterns", logs=True),
+        Peer("full", "Banister, default", rate=3.0, slow=True, logs=True),
         Peer("litellm", "LiteLLM, no guards", rate=3.0, slow=True),
     )
 }
@@ -183,6 +185,8 @@ def _litellm(ground: Ground, home: Path, port: int) -> tuple[list[str], Mapping[
     config = {
         "model_list": [{"model_name": "mock", "litellm_params": model}],
         "litellm_settings": {"telemetry": False, "num_retries": 0},
+        # Like us without keys it serves loopback alone; looking a key up would only slow it down.
+        "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
     }
     (home / "config.yaml").write_text(yaml.safe_dump(config))
     options = ["--config", str(home / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,12 @@ class Memory:
 
     rss_mb: float
     pss_mb: float
+
+
+def total(parts: Iterable[Memory]) -> Memory:
+    """The sum of some."""
+    parts = list(parts)
+    return Memory(sum(part.rss_mb for part in parts), sum(part.pss_mb for part in parts))
 
 
 class Tree:
@@ -48,24 +54,29 @@ class Tree:
 
     def memory(self) -> Memory:
         """How much it holds now."""
-        rss = pss = 0
+        return total(self.parts().values())
+
+    def parts(self) -> dict[str, Memory]:
+        """How much each of its processes holds now, by module or program, as `worker (2)`."""
+        parts: dict[str, Memory] = {}
         for process in self._all():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 info = process.memory_full_info()
-                rss += info.rss
-                pss += info.pss
-        return Memory(rss / 2**20, pss / 2**20)
+                name = unique = _title(process.cmdline())
+                number = 1
+                while unique in parts:
+                    number += 1
+                    unique = f"{name} ({number})"
+                parts[unique] = Memory(info.rss / 2**20, info.pss / 2**20)
+        return parts
 
-    def memory_of(self, part: str) -> Memory:
-        """Only those processes whose command line holds `part`."""
-        rss = pss = 0
-        for process in self._all():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if part in " ".join(process.cmdline()):
-                    info = process.memory_full_info()
-                    rss += info.rss
-                    pss += info.pss
-        return Memory(rss / 2**20, pss / 2**20)
+
+def _title(command: Sequence[str]) -> str:
+    """What a person would call a process: the module of `python -m`, else the program's name."""
+    if "-m" in command:
+        place = command.index("-m") + 1
+        return " ".join(Path(part).name for part in command[place : place + 3])
+    return Path(command[0]).name if command else "?"
 
 
 @contextlib.contextmanager

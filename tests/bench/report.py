@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from tests.bench.measure import Figures
+from tests.bench.measure import Figures, median
 from tests.bench.processes import Memory
 
 
 def figures_table(figures: Mapping[str, Figures], connections: Sequence[int]) -> Table:
     """One row a peer."""
     table = Table(title="Not streamed, medians of the rounds")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     columns = [f"req/s at {count}" for count in connections]
-    columns += [f"CPU ms/request at {connections[0]}", "added p50 ms", "added p99 ms"]
-    columns += ["first answer s", "memory MB, start → load", "errors"]
+    columns += [f"CPU ms/req at {connections[0]}", "database's"]
+    columns += ["added p50 ms", "p99 ms", "first answer s", "MB start → load", "errors"]
     for column in columns:
         table.add_column(column, justify="right")
     direct = figures.get("direct")
@@ -26,6 +26,7 @@ def figures_table(figures: Mapping[str, Figures], connections: Sequence[int]) ->
             one.title,
             *(_number(one.rate(count), ",.0f") for count in connections),
             _number(one.cpu(connections[0]), ".3f"),
+            _number(median(one.database_cpu_ms.get(connections[0], [])), ".3f"),
             _number(added(one.p50_ms, direct.p50_ms if direct else []), ".2f"),
             _number(added(one.p99_ms, direct.p99_ms if direct else []), ".2f"),
             _number(one.start_seconds, ".1f"),
@@ -60,7 +61,7 @@ def ratio_table(figures: Mapping[str, Figures], connections: int) -> Table | Non
         base = figures["off"].rate(connections)
         rows.append(
             (
-                "req/s, times the empty policy's",
+                "req/s, times those without a rule",
                 [_ratio(figures[n].rate(connections), base) for n in ours],
             )
         )
@@ -69,6 +70,17 @@ def ratio_table(figures: Mapping[str, Figures], connections: int) -> Table | Non
     for title, values in rows:
         table.add_row(title, *(_number(value, ".2f") for value in values))
     return table
+
+
+def parts_table(figures: Mapping[str, Figures]) -> Table | None:
+    """What each process of a peer holds under load; None where all are alone."""
+    table = Table("", "process", title="Memory under load (PSS, MB)")
+    table.add_column("", justify="right")
+    for one in figures.values():
+        if len(one.memory_parts) > 1:
+            for name, memory in one.memory_parts.items():
+                table.add_row(one.title, name, _number(memory.pss_mb, ".0f"))
+    return table if table.row_count else None
 
 
 def added(mine: Sequence[float], direct: Sequence[float]) -> float | None:
