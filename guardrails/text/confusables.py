@@ -81,11 +81,13 @@ def _unmixed(word: str) -> str:
     other = [c for c in letters if not (c.isascii() or "\u00c0" <= c <= "\u024f")]
     if sum(c in _SMALL_CAPITALS for c in other) >= 3 and all(c in _LATIN for c in other):
         return "".join(_LATIN.get(c, c) for c in word)
-    if not basic or not other or len(letters) < 3 or _INFLECTED.fullmatch(word):
+    is_cyrillic = all("\u0400" <= c <= "\u052f" for c in other)
+    if not basic or not other or _INFLECTED.fullmatch(word):
+        return word
+    if len(letters) < 3 and not is_cyrillic:
         return word
     if all(c in _LATIN for c in other) and len(other) <= 2 * len(basic) + 1:
         return "".join(_LATIN.get(c, c) for c in word)
-    is_cyrillic = all("\u0400" <= c <= "\u052f" for c in other)
     if is_cyrillic and len(basic) <= len(other) and all(c in _CYRILLIC for c in basic):
         return "".join(_CYRILLIC.get(c, c) for c in word)
     return word

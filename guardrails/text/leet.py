@@ -21,7 +21,7 @@ _READINGS = {
 }  # fmt: skip
 _MOST_READINGS = 16
 _TOKEN = re.compile(
-    r"(?<![\w@$!.:/\\#&=%+-])(?=[A-Za-z]{0,24}[0-9@$!])[A-Za-z0-9@$!]{3,24}"
+    r"(?<![\w@$!.:/\\#&=%+-])(?=[A-Za-z]{0,24}[0-9@$!])[A-Za-z0-9@$!]{2,24}"
     r"(?![\w@$:/\\#&=%+]|[.-]\w)(?:(?<=!)|(?!!))"
 )
 _MIXED = re.compile(r"[A-Za-z][0-9@$!]|[0-9@$!][A-Za-z]")
@@ -57,13 +57,14 @@ def _undone(token: str, *, strict: bool) -> str | None:
     strong = [word for word in words if word in STRONG]
     if strong:
         return _in_case_of(token, strong[0])
-    if _WITH_UNIT.fullmatch(token):
+    if strict and (len(token) < 3 or _WITH_UNIT.fullmatch(token)):
         return None
-    before, middle, after = _EDGES.fullmatch(token.lower()).groups()
+    before, middle, _after = _EDGES.fullmatch(token.lower()).groups()
     is_word_with_number = middle.isalpha() and (len(middle) < 3 or is_known(middle))
-    if words and not (strict and (is_word_with_number or before[:1] in ("@", "$", "!"))):
+    is_doubtful = is_word_with_number or before[:1] in ("@", "$", "!") or "6" in token
+    if words and not (strict and is_doubtful):
         return _in_case_of(token, words[0])
-    if strict or before or after or sum(c.isalpha() for c in token) * 2 < len(token):
+    if strict or middle.isalpha() or sum(c.isalpha() for c in token) * 2 < len(token):
         return None
     plain = next(_readings(token.lower()), None)
     return _in_case_of(token, plain) if plain else None
@@ -94,31 +95,46 @@ _GAP = r"[ .\-_*~|/,·•]{1,3}"
 _SPELLED = re.compile(rf"(?<![^\W_]){_SINGLE}(?:{_GAP}{_SINGLE}){{2,}}(?![^\W_])")
 _PIECE = re.compile(rf"({_SINGLE})({_GAP})?")
 _LONGEST_GROUP = 400
+_SHORTEST_PHRASE = 5
+_KNOWN_SHARE = 0.6
 
 
 def join_spelled(text: str) -> list[Edit]:
     """The edits that join words written letter by letter, where the letters make known words."""
     edits: list[Edit] = []
     for run in _SPELLED.finditer(text):
-        pieces = [
-            (run.start() + piece.start(1), piece[1], len(piece[2] or ""))
-            for piece in _PIECE.finditer(run[0])
-        ]
+        pieces = _pieces(run)
         if sum(letter.isalpha() for _, letter, _ in pieces) < 2:
             continue
         groups = list(_groups(pieces))
         joined = [_joined("".join(letter for _, letter, _ in group)) for group in groups]
         # Among several spelled words the short ones are as sure as the long.
-        every = len(groups) > 1 and all(joined)
+        known = sum(len(group) for group, word in zip(groups, joined, strict=True) if word)
+        is_sure = len(groups) > 1 and known >= max(5, 0.6 * len(pieces))
         edits += [
             (group[0][0], group[-1][0] + 1, word)
             for group, word in zip(groups, joined, strict=True)
-            if word and len(group) > 1 and (every or len(group) > 3 or word.lower() in STRONG)
+            if word and len(group) > 1 and (is_sure or len(group) > 3 or word.lower() in STRONG)
         ]
     return edits
 
 
 _Piece = tuple[int, str, int]
+"""A letter, where it stands, and how wide the gap behind it is."""
+
+
+def _pieces(run: re.Match[str]) -> list[_Piece]:
+    found = list(_PIECE.finditer(run[0]))
+    # Where signs stand between letters, a mere blank is the wider gap: `y.o.u a.r.e`.
+    has_signs = any(piece[2] and not piece[2].isspace() for piece in found)
+    return [
+        (
+            run.start() + piece.start(1),
+            piece[1],
+            len(piece[2] or "") + (3 if has_signs and (piece[2] or "x").isspace() else 0),
+        )
+        for piece in found
+    ]
 
 
 def _groups(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
@@ -147,33 +163,31 @@ def _joined(letters: str) -> str | None:
     lower = letters.lower()
     if is_known(lower):
         return letters
-    lengths = _segmented(lower)
-    if lengths is None or len(lower) < 3 * len(lengths):
+    if len(lower) < _SHORTEST_PHRASE:
         return None
     words, reached = [], 0
-    for length in lengths:
+    for length in _segmented(lower):
         words.append(letters[reached : reached + length])
         reached += length
-    return " ".join(words)
+    known = sum(len(word) for word in words if len(word) > 2 and word.lower() in KNOWN)
+    return " ".join(words) if known >= _KNOWN_SHARE * len(letters) else None
 
 
-def _segmented(letters: str) -> list[int] | None:
-    """The lengths of the fewest known words that make up the letters."""
-    fewest: list[tuple[int, int] | None] = [(0, 0)]
+def _segmented(letters: str) -> list[int]:
+    """The lengths of the pieces: as few known words as can be, and what lies between them."""
+    # For each end: the least cost so far, the length of the last piece, and whether it is unknown.
+    best: list[tuple[float, int, bool]] = [(0, 0, False)]
     for end in range(1, len(letters) + 1):
-        best: tuple[int, int] | None = None
+        cost, length, extends = best[end - 1]
+        choice = (cost + 1.5, length + 1 if extends else 1, True)
         for length in range(1, min(LONGEST, end) + 1):
-            before = fewest[end - length]
-            if before is None or (best is not None and before[0] + 1 >= best[0]):
-                continue
-            if letters[end - length : end] in KNOWN:
-                best = (before[0] + 1, length)
-        fewest.append(best)
+            cost = best[end - length][0] + 1
+            if cost < choice[0] and letters[end - length : end] in KNOWN:
+                choice = (cost, length, False)
+        best.append(choice)
     lengths: list[int] = []
     end = len(letters)
     while end:
-        if fewest[end] is None:
-            return None
-        lengths.append(fewest[end][1])
+        lengths.append(best[end][1])
         end -= lengths[-1]
     return lengths[::-1]

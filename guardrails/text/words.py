@@ -27,6 +27,6 @@ def is_known(word: str) -> bool:
         return True
     for ending in ("s", "ed", "er", "ing", "y", "in"):
         stem = word.removesuffix(ending)
-        if stem != word and len(stem) >= 4 and stem in KNOWN:
+        if stem != word and len(stem) >= (3 if ending == "ing" else 4) and stem in KNOWN:
             return True
     return False

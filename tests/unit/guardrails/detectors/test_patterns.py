@@ -165,9 +165,12 @@ HOSTILE = [
 def test_hostile_repetition_stays_linear(unit):
     def seconds(characters: int) -> float:
         text = (unit * (characters // len(unit) + 1))[:characters]
-        started = time.process_time()
-        PATTERNS.find(text)
-        return time.process_time() - started
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            PATTERNS.find(text)
+            best = min(best, time.process_time() - started)
+        return best
 
     seconds(20_000)
     # Eight times the text may take eight times as long; quadratic would be sixty-four.

@@ -187,9 +187,12 @@ HOSTILE = [
 def test_hostile_repetition_stays_linear(unit):
     def seconds(characters: int) -> float:
         text = unit * (characters // len(unit))
-        started = time.process_time()
-        normalise(text)
-        return time.process_time() - started
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            normalise(text)
+            best = min(best, time.process_time() - started)
+        return best
 
     seconds(1_000)
     assert seconds(32_000) < 24 * max(seconds(4_000), 0.002)
