@@ -275,8 +275,7 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
         kept = into.get(field)
         if value is None:
             into.setdefault(field, None)
-        elif field in _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_FIXED_DELTAS:
+        elif field in _FIXED_DELTAS:
             into[field] = value
         elif isinstance(value, str):
             if not isinstance(kept, _Pieces):
