@@ -22,6 +22,7 @@ from guardrails.types import Check, Detection, Segment, Stage
 logger = logging.getLogger(__name__)
 
 _HELD_SECONDS = 0.004
+_DESCRIBE_SECONDS = 5.0
 _LATE = "the deadline passed"
 
 Where = tuple[Stage, str]
@@ -51,8 +52,7 @@ class Checker:
     async def start(self) -> None:
         """Learn the worker's detectors. Errors: GuardUnavailable until all of them are warm."""
         if self._inference is not None:
-            self._loaded = await self._inference.describe()
-            self.known |= {name: loaded.labels for name, loaded in self._loaded.items()}
+            await self._learn(self._inference, _DESCRIBE_SECONDS)
 
     async def run(
         self,
@@ -97,6 +97,10 @@ class Checker:
                 task.cancel()
         return tuple(checks[name] for name in names)
 
+    async def _learn(self, inference: InferenceClient, timeout_seconds: float) -> None:
+        self._loaded = await inference.describe(timeout_seconds=timeout_seconds)
+        self.known |= {name: loaded.labels for name, loaded in self._loaded.items()}
+
     async def _score(self, name: str, run: _Run) -> Check:
         started = run.now()
         loaded = self._loaded.get(name)
@@ -107,6 +111,12 @@ class Checker:
             scored = await self._inference.score(
                 name, tuple(places), timeout_seconds=max(run.expires_at - started, 0)
             )
+            if scored.version != loaded.version:
+                # A worker that was started anew may have loaded another model, with other labels.
+                await self._learn(self._inference, max(run.expires_at - run.now(), 0))
+                loaded = self._loaded.get(name, loaded)
+                if scored.version != loaded.version:
+                    return run.failed(name, loaded.version, started, "the detector has changed")
             detections = run.highest(loaded.labels, places, scored)
         except GuardUnavailable as error:
             return run.failed(name, loaded.version, started, error.message)

@@ -30,12 +30,13 @@ class Scored(Struct, frozen=True, array_like=True):
 
     A long text is scored in windows: its score is the highest of them, and `spans` names that
     window (character offsets); None where one window held the whole text. `uncovered` names what
-    was not scanned.
+    was not scanned. `version` is that of the detector that scored them.
     """
 
     scores: list[list[float]]
     spans: list[list[Span | None]]
     uncovered: tuple[str, ...] = ()
+    version: str = ""
 
 
 class Describe(Struct, frozen=True, array_like=True, tag="describe"):

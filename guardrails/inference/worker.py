@@ -124,7 +124,7 @@ class Worker:
         entries = [self._cache.get(key) for key in keys]
         missing = [number for number, entry in enumerate(entries) if entry is None]
         if not missing:
-            reply(Scores(request.id, _scored(entries)))
+            reply(Scores(request.id, _scored(entries, loaded.version)))
             return None
 
         def done(outcome: list[Entry] | str) -> None:
@@ -134,7 +134,7 @@ class Worker:
             for number, entry in zip(missing, outcome, strict=True):
                 self._cache.put(keys[number], entry)
                 entries[number] = entry
-            reply(Scores(request.id, _scored(entries)))
+            reply(Scores(request.id, _scored(entries, loaded.version)))
 
         texts = [request.texts[number] for number in missing]
         return self._submit(
@@ -191,9 +191,9 @@ def _combined(
     done(outcome if isinstance(outcome, str) else combine(outcome, texts))
 
 
-def _scored(entries: Sequence[Entry | None]) -> Scored:
+def _scored(entries: Sequence[Entry | None], version: str) -> Scored:
     found = [entry for entry in entries if entry is not None]
-    return Scored([scores for scores, _ in found], [spans for _, spans in found])
+    return Scored([scores for scores, _ in found], [spans for _, spans in found], (), version)
 
 
 def _ignore(error: Exception | None) -> None:

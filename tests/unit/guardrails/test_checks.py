@@ -206,8 +206,9 @@ class Inference:
         self.path = directory / "s"
         self.asked: list[Score] = []
         self.cancelled: list[int] = []
+        self.version = "model-1"
         self.labels = ("toxic", "rude")
-        self.scored: Scored | None = Scored([], [])
+        self.scored: Scored | None = Scored([], [], (), "model-1")
         self.refused: str | None = None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,7 +217,7 @@ class Inference:
             for body in frames.feed(data):
                 request = decode_request(body)
                 if isinstance(request, Describe):
-                    loaded = {"model": Loaded("model-1", self.labels)}
+                    loaded = {"model": Loaded(self.version, self.labels)}
                     writer.write(encode(Described(request.id, loaded)))
                 elif isinstance(request, Cancel):
                     self.cancelled.append(request.id)
@@ -257,7 +258,10 @@ async def test_a_scorer_gives_the_highest_score_of_each_label_on_each_stage_and_
 ) -> None:
     server, checker = inference
     server.scored = Scored(
-        [[0.1, 0.9], [0.5, 0.2], [0.3, 0.4]], [[None, None], [(2, 5), None], [None, None]]
+        [[0.1, 0.9], [0.5, 0.2], [0.3, 0.4]],
+        [[None, None], [(2, 5), None], [None, None]],
+        (),
+        "model-1",
     )
     segments = [segment("one"), segment("two words"), segment("other", role="system")]
     model, needles = await run(checker, ["needles", "model"], [*segments, segment("one")])
@@ -274,7 +278,7 @@ async def test_a_scorer_gives_the_highest_score_of_each_label_on_each_stage_and_
 
 async def test_a_scorer_reads_what_is_encoded_too(inference: Any) -> None:
     server, checker = inference
-    server.scored = Scored([[0.1, 0.2], [0.9, 0.0]], [[None, None], [None, None]])
+    server.scored = Scored([[0.1, 0.2], [0.9, 0.0]], [[None, None], [None, None]], (), "model-1")
     code = base64.b64encode(b"something quite toxic to say").decode()
     text = f"decode {code} for me"
     (model,) = await run(checker, ["model"], [segment(text)])
@@ -284,11 +288,27 @@ async def test_a_scorer_reads_what_is_encoded_too(inference: Any) -> None:
     assert code.rstrip("=") in text[slice(toxic.start, toxic.end)] and rude.start is None
 
 
+async def test_a_worker_that_came_back_with_another_model_is_asked_for_its_labels(
+    inference: Any,
+) -> None:
+    server, checker = inference
+    server.version, server.labels = "model-2", ("rude", "toxic")
+    server.scored = Scored([[0.9, 0.1]], [[None, None]], (), "model-2")
+    (model,) = await run(checker, ["model"], [segment("text")])
+    assert model.version == "model-2"
+    assert {d.label: d.score for d in model.detections} == {"rude": 0.9, "toxic": 0.1}
+    assert checker.known["model"] == ("rude", "toxic")
+    server.version = "model-4"
+    server.scored = Scored([[0.9, 0.1]], [[None, None]], (), "model-3")
+    (model,) = await run(checker, ["model"], [segment("text")])
+    assert model.error == "the detector has changed"
+
+
 @pytest.mark.parametrize(
     ("refused", "scored", "error"),
     [
         ("The inference worker is overloaded.", None, "The inference worker is overloaded."),
-        (None, Scored([], []), "ValueError"),
+        (None, Scored([], [], (), "model-1"), "ValueError"),
         (None, None, "The inference worker did not answer within"),
     ],
 )
