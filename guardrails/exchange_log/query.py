@@ -14,6 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import TextClause
 
 from guardrails.exchange_log.tables import exchanges
 
@@ -139,7 +140,7 @@ async def latest(
     texts of each row on its way, so for a rare piece give `since` too.
     Cost: an index walk without `text`, whatever the page.
     """
-    conditions = _span(since, until)
+    conditions: list[ColumnElement[bool] | TextClause] = [*_span(since, until)]
     if before is not None:
         moment, row_id = before
         conditions.append(tuple_(_c.started_at, _c.id) < tuple_(moment, UUID(str(row_id))))
@@ -235,7 +236,7 @@ def _span(since: datetime | None, until: datetime | None) -> list[ColumnElement[
     return conditions
 
 
-def _holds(piece: str) -> ColumnElement[bool]:
+def _holds(piece: str) -> TextClause:
     """Whether a text of the input or the output holds a piece, taken literally."""
     return text(
         "EXISTS (SELECT FROM jsonb_array_elements(exchanges.inputs || exchanges.outputs) segment"

@@ -353,8 +353,9 @@ class ExchangeLog:
         said = f"{error.sqlstate}: {error.diag.message_primary}"
         await connection.execute(REJECT, (hashlib.sha256(line).digest(), said, line))
         self._rejected += 1
-        self._last_error = said
-        logger.error("a record was refused and put aside in rejected_records: %s", error.sqlstate)
+        # Postgres' message may quote the caller's text: it stays in the table, out of every log.
+        self._last_error = f"a record was refused ({error.sqlstate}) and is in rejected_records"
+        logger.error("%s", self._last_error)
 
 
 def _array(lines: Sequence[bytes]) -> Jsonb:

@@ -163,7 +163,7 @@ async def test_a_huge_record_is_cut_and_says_where(postgres_url: str) -> None:
 
 
 async def test_a_record_that_postgres_refuses_is_put_aside_and_stops_no_other(
-    postgres_url: str,
+    postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     poison = [
         make_exchange(id="not a uuid"),
@@ -181,6 +181,7 @@ async def test_a_record_that_postgres_refuses_is_put_aside_and_stops_no_other(
     assert len(aside) == 4
     assert all(error.startswith("22") and len(record) > 1000 for error, record in aside)
     assert any(b"not a uuid" in record for _, record in aside)
+    assert "not a uuid" not in caplog.text + str(log.stats), "no text of a caller in our own log"
 
 
 async def test_the_same_exchange_twice_is_one_row(postgres_url: str) -> None:
