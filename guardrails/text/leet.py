@@ -27,6 +27,8 @@ _TOKEN = re.compile(
 _MIXED = re.compile(r"[A-Za-z][0-9@$!]|[0-9@$!][A-Za-z]")
 _WITH_UNIT = re.compile(r"\d+[A-Za-z]{1,3}")
 _EDGES = re.compile(r"([0-9@$!]*)(.*?)([0-9@$!]*)")
+# A password stays what it is: `patterns` must see that `P@ssw0rd` is one.
+_LITERAL = frozenset({"password", "passwords", "pass"})
 _HARMLESS = frozenset({"a11y", "l10n", "i18n", "b2b", "p2p", "e2e", "k8s", "w3c", "s3", "h1n1"})
 
 
@@ -54,6 +56,8 @@ def _undone(token: str, *, strict: bool) -> str | None:
     if token.lower() in _HARMLESS or not any(c.isalpha() for c in token):
         return None
     words = [word for word in _readings(token.lower()) if is_known(word)]
+    if not _LITERAL.isdisjoint(words):
+        return None
     strong = [word for word in words if word in STRONG]
     if strong:
         return _in_case_of(token, strong[0])
@@ -125,16 +129,21 @@ _Piece = tuple[int, str, int]
 
 def _pieces(run: re.Match[str]) -> list[_Piece]:
     found = list(_PIECE.finditer(run[0]))
-    # Where signs stand between letters, a mere blank is the wider gap: `y.o.u a.r.e`.
-    has_signs = any(piece[2] and not piece[2].isspace() for piece in found)
+    gaps = [piece[2] or "" for piece in found]
+    bare = sum(bool(gap) and not any(map(str.isspace, gap)) for gap in gaps)
+    # Where signs stand between letters, a blank is the wider gap: `y.o.u a.r.e`.
+    is_signed = 2 * bare >= len(gaps) - 1
     return [
-        (
-            run.start() + piece.start(1),
-            piece[1],
-            len(piece[2] or "") + (3 if has_signs and (piece[2] or "x").isspace() else 0),
-        )
-        for piece in found
+        (run.start() + piece.start(1), piece[1], _width(gap, is_signed))
+        for piece, gap in zip(found, gaps, strict=True)
     ]
+
+
+def _width(gap: str, is_signed: bool) -> int:
+    if not gap.isspace():
+        # A sign with blanks around it is punctuation between words.
+        return len(gap) + (9 if any(map(str.isspace, gap)) else 0)
+    return len(gap) + (4 if is_signed else 0)
 
 
 def _groups(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
@@ -157,8 +166,8 @@ def _joined(letters: str) -> str | None:
     if len(letters) < 3 or not any(c.isalpha() for c in letters):
         return None
     if not letters.isalpha():
-        trimmed = letters.rstrip("!") if not letters.rstrip("!").isalpha() else letters
-        word = _undone(trimmed, strict=True)
+        trimmed = letters.rstrip("!")
+        word = _joined(trimmed) if trimmed.isalpha() else _undone(trimmed, strict=True)
         return word + letters[len(trimmed) :] if word else None
     lower = letters.lower()
     if is_known(lower):

@@ -37,6 +37,7 @@ def test_word_with_digits_is_read(text, read):
         "a11y",
         "gpt4 mp3 3D",
         "x/h3llo",
+        "P@ssw0rd",
         "a=s3cret",
         "B12",
     ],
