@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import uvicorn
 
 from dashboards.app import create
@@ -18,7 +20,7 @@ def serve(settings: Settings) -> None:
         settings = settings.model_copy(update={"database_url": embedded.url})
     try:
         migrate(settings.database_url)
-        uvicorn.run(
+        config = uvicorn.Config(
             create(settings),
             host=settings.host,
             port=settings.dashboard_port,
@@ -29,6 +31,11 @@ def serve(settings: Settings) -> None:
             log_level="warning",
             timeout_graceful_shutdown=5,
         )
+        # uvicorn stops by itself on these, and then raises them once more to whoever had them
+        # before: the default would end the process here, with Postgres still running.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        uvicorn.Server(config).run()
     finally:
         if embedded is not None:
             embedded.stop()

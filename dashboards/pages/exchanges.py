@@ -22,6 +22,7 @@ STEP = timedelta(hours=1)
 TEXT_REACHES = timedelta(days=7)
 DECISIONS = ("allow", "flag", "redact", "block", "failed")
 EXCERPT_CHARACTERS = 140
+NAME_CHARACTERS = 80
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -199,9 +200,9 @@ def _line(row: log.ExchangeRow) -> Line:
         started_at=row.started_at,
         kind="failed" if row.failure_code else row.decision,
         excerpt=" ".join(row.excerpt.split())[:EXCERPT_CHARACTERS],
-        why=_why(row),
-        route=row.route,
-        model=row.model,
+        why=_why(row)[:EXCERPT_CHARACTERS],
+        route=row.route[:NAME_CHARACTERS],
+        model=row.model[:NAME_CHARACTERS],
         seconds=row.duration_seconds,
     )
 

@@ -1,4 +1,4 @@
-"""A plausible day of traffic, the same each time: what the browser tests and screenshots look at."""
+"""A plausible day of traffic, the same each time, for browser tests and screenshots."""
 
 from __future__ import annotations
 
@@ -161,7 +161,9 @@ def grounded(chance: random.Random, at: datetime) -> Exchange:
             Passage(2, "p2", "d1", "Damage in transit", "returns.md", "Whoever receives a damaged"
                     " part pays nothing for sending it back.", 0.794),
         ),
-        outputs=(Segment(Stage.OUTPUT, "assistant", 0, ("choices", 0, "message", "content"), answer),),
+        outputs=(
+            Segment(Stage.OUTPUT, "assistant", 0, ("choices", 0, "message", "content"), answer),
+        ),
         citations=(
             Citation(0, starts[0], ends[0], 0.93, 1),
             Citation(0, starts[1], ends[1], 0.81, 2),
