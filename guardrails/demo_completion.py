@@ -102,7 +102,10 @@ def merge_answers(answers: Sequence[dict[str, Any]], model: str) -> dict[str, An
     ]
     for choice in choices:
         if "message" in choice:
-            choice["message"] = {"content": None, "refusal": None, **choice["message"]}
+            message = {"content": None, "refusal": None, **choice["message"]}
+            if message.get("tool_calls"):
+                message["content"] = message["content"] or None
+            choice["message"] = message
     usage = _add_usage([answer["usage"] for answer in answers])
     return {**answers[0], "model": model, "choices": choices, "usage": usage}
 

