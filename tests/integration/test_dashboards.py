@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from guardrails.types import Exchange, Segment, Stage
 from monitoring.jobs import load
 from monitoring.run import run
 from monitoring.windows import last_full
+from tests import fakes
 from tests.browser.traffic import HOSTILE, a_day, write
 from tests.factories import make_blocked, make_check, make_exchange
 
@@ -85,6 +87,12 @@ async def day(day_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def fresh(postgres_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     async for client in served(create(settings_for(postgres_url, tmp_path), now=lambda: NOW)):
+        yield client
+
+
+@pytest.fixture
+async def fresh_now(postgres_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async for client in served(create(settings_for(postgres_url, tmp_path))):
         yield client
 
 
@@ -325,6 +333,34 @@ async def test_database_that_is_away_is_said_and_not_shown_as_an_empty_log(tmp_p
         assert "The exchange log cannot be read" in Page(answer.text).text
         assert (await client.get("/healthz")).status_code == 200
         break
+
+
+async def test_what_the_real_proxy_recorded_is_shown(
+    fresh_now: httpx.AsyncClient, serve: Callable[..., Any]
+):
+    rules = (
+        {"id": "no-magic", "label": "forbidden", "stage": "input", "action": "block"},
+        {"id": "odd", "label": "suspect", "stage": "input", "action": "flag"},
+    )
+    async with fakes.upstream() as model, serve(model.url, rules=rules) as proxy:
+        async with httpx.AsyncClient(base_url=proxy.url) as client:
+            for said in ("say xyzzy <b>", "say plugh"):
+                body = {"model": "small", "messages": [{"role": "user", "content": said}]}
+                assert (await client.post("/v1/chat/completions", json=body)).status_code == 200
+        rows = await proxy.rows(2)
+    assert await ids(fresh_now) == [str(row["id"]) for row in reversed(rows)]
+    blocked = await fresh_now.get(f"/exchanges/{rows[0]['id']}")
+    page = Page(blocked.text)
+    assert "Blocked before the model" in page.text
+    assert "The rule no-magic fired: patterns / forbidden" in page.text
+    assert '<mark title="forbidden">xyzzy' in blocked.text
+    assert "threshold 0.50" in page.text
+    assert "The text of this policy was not kept" not in page.text
+    assert "Declined." in page.text
+    flagged = Page((await fresh_now.get(f"/exchanges/{rows[1]['id']}")).text)
+    assert "Passed on, flagged" in flagged.text
+    assert "The same messages as came in." in flagged.text
+    assert "small@7" in flagged.text
 
 
 async def test_dashboards_can_only_read(fresh: httpx.AsyncClient):
