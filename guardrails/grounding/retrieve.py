@@ -37,15 +37,37 @@ SHARED = 0.5
 MAX_QUERY_CHARACTERS = 2_000
 """What is read of a question. The encoder stops after 256 tokens anyway."""
 
+RANKED = 4_000
+"""Passages that the ranking by words may look at. A question's commonest words are left out, by the
+planner's statistics, where they would match more than this; its rarest word always stays."""
+
 # The words are joined by `|`: a question's every word stands in no passage, and `&` would find
-# nothing. `plainto` and not `websearch`, since in prose a hyphen is no negation. The language is
-# the index's own, English; the words of others pass its stemmer nearly unchanged.
+# nothing. The parser is that of plain text, not `websearch`: in prose a hyphen is no negation. The
+# language is the index's own, English; the words of others pass its stemmer nearly unchanged.
 # The order by distance stands alone in its subquery: so the hnsw index can serve it.
 _SEARCH = text("""
-WITH asked AS (
-    SELECT CAST(replace(CAST(plainto_tsquery('english', :query) AS text), ' & ', ' | ') AS tsquery)
-               AS words,
-           tsvector_to_array(to_tsvector('english', :query)) AS lexemes
+WITH common AS (
+    SELECT lexeme, share FROM pg_stats, unnest(
+        CAST(CAST(most_common_elems AS text) AS text[]), most_common_elem_freqs
+    ) AS frequent (lexeme, share)
+    WHERE schemaname = current_schema() AND tablename = 'passages' AND attname = 'search'
+),
+counted AS (
+    SELECT lexeme, coalesce(share, 0) * greatest(reltuples, 0) AS matches
+    FROM unnest(tsvector_to_array(to_tsvector('english', :query))) AS lexeme
+    LEFT JOIN common USING (lexeme)
+    JOIN pg_class ON pg_class.oid = CAST('passages' AS regclass)
+),
+rarest AS (
+    SELECT lexeme, row_number() OVER by_matches AS place, sum(matches) OVER by_matches AS total
+    FROM counted WINDOW by_matches AS (ORDER BY matches, lexeme)
+),
+asked AS (
+    SELECT CAST(string_agg(
+               '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | '
+           ) FILTER (WHERE place = 1 OR total <= :ranked) AS tsquery) AS words,
+           array_agg(lexeme) AS lexemes
+    FROM rarest
 ),
 near AS (
     SELECT id, row_number() OVER (ORDER BY distance) AS rank FROM (
@@ -56,8 +78,10 @@ near AS (
 ),
 matching AS (
     SELECT id, row_number() OVER (ORDER BY weight DESC, id) AS rank FROM (
-        SELECT id, ts_rank_cd(search, words, 1) AS weight
-        FROM passages, asked WHERE collection = :collection AND search @@ words
+        SELECT id, ts_rank_cd(search, words, 1) AS weight FROM (
+            SELECT id, search, words FROM asked, passages
+            WHERE collection = :collection AND search @@ words LIMIT :ranked
+        ) AS bounded
         ORDER BY weight DESC, id LIMIT :candidates
     ) AS matched
 ),
@@ -118,6 +142,7 @@ class Retriever:
             "embedding": vector_literal(embedding),
             "collection": collection,
             "candidates": max(CANDIDATES, limit),
+            "ranked": RANKED,
             "offset": RANK_OFFSET,
             "near": NEAR,
             "related": RELATED,

@@ -106,7 +106,15 @@ async def test_word_that_the_encoder_does_not_know_is_found(
     assert first.source == "part.txt"
 
 
-HOSTILE = ["'; DROP TABLE passages; --", "a & b | !c <-> (d", "\\", "%_", "x" * 50_000, "ünï — ☃"]
+HOSTILE = [
+    "it's o'clock \\' http://a.b/c'd?e=f&g \\\\host\\share",
+    "'; DROP TABLE passages; --",
+    "a & b | !c <-> (d",
+    "\\",
+    "%_",
+    "x" * 50_000,
+    "ünï — ☃",
+]
 
 
 @pytest.mark.parametrize("query", HOSTILE)
