@@ -232,7 +232,7 @@ def _answers(port: int) -> bool:
         return False
     said = json.loads(answer)["choices"][0]["message"]["content"]
     # An answer that some rule replaced would be measured as a short one.
-    if "So much about" not in (said or ""):
+    if texts.ENDING not in (said or ""):
         raise NotHere(f"port {port} does not pass the mock's answer on: {str(said)[:200]!r}")
     return True
 

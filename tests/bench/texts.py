@@ -11,6 +11,7 @@ import random
 PROMPT_SENTENCES = 4
 ANSWER_SENTENCES = 13
 MARK_LETTERS = 6
+ENDING = "So much about"
 
 _LETTERS = "bcdfghklmnprstvz"
 
@@ -72,4 +73,4 @@ def prompt(rng: random.Random, word: str) -> str:
 
 def answer(rng: random.Random, word: str) -> str:
     """About two hundred words."""
-    return f"{'. '.join(rng.sample(_SAID, ANSWER_SENTENCES))}. So much about {word}."
+    return f"{'. '.join(rng.sample(_SAID, ANSWER_SENTENCES))}. {ENDING} {word}."
