@@ -17,7 +17,7 @@ from guardrails.detectors import finders_of
 from guardrails.grounding import cite
 from guardrails.inference.client import InferenceClient
 from guardrails.policy.decide import Ruling
-from guardrails.policy.model import read_policy
+from guardrails.policy.model import Policy, read_policy
 from guardrails.programs import Programs
 from guardrails.settings import Settings
 from guardrails.types import Caller, Check, Segment, Stage, Verdict
@@ -45,7 +45,7 @@ def check(text: str, stage: str, route: str) -> None:
     console = Console()
     with console.status("loading the detectors"):
         ruling, checks, verdict = asyncio.run(_judge(settings, segment, route))
-    console.print(_table(ruling, checks, verdict, segment.stage))
+    console.print(_table(ruling.policy, checks, verdict, segment.stage))
     action = verdict.action.value
     console.print(f"{ruling.label}: [bold {STYLES[action]}]{action}[/]")
 
@@ -83,7 +83,7 @@ async def _decide(
     return ruling, checks, verdict
 
 
-def _table(ruling: Ruling, checks: Sequence[Check], verdict: Verdict, stage: Stage) -> Table:
+def _table(policy: Policy, checks: Sequence[Check], verdict: Verdict, stage: Stage) -> Table:
     """One row a label: its score, where it was found, and what the rules on it ask for."""
     fired = {(reason.detector, reason.label): reason for reason in verdict.reasons}
     table = Table("detector", "label", "score", "rule", "asks for", box=None, header_style="dim")
@@ -95,7 +95,7 @@ def _table(ruling: Ruling, checks: Sequence[Check], verdict: Verdict, stage: Sta
             reason = fired.get((check.detector, label))
             rules = [
                 f"{rule.action.value} at {rule.threshold:g}"
-                for rule in ruling.rules("default", Caller())
+                for rule in policy.rules
                 if (rule.detector, rule.label) == (check.detector, label) and stage in rule.stage
             ]
             asks = f"[{STYLES[reason.action.value]}]{reason.action.value}[/]" if reason else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,30 +112,37 @@ def merge_answers(answers: Sequence[dict[str, Any]], model: str) -> dict[str, An
 
 
 async def merge_streams(
-    streams: Iterable[AsyncIterator[bytes]], model: str, *, usage: bool
-) -> AsyncIterator[bytes]:
-    """The data of each event, choice after choice, then the usage where wanted, then `[DONE]`."""
+    streams: Iterable[AsyncGenerator[bytes, None]], model: str, *, usage: bool
+) -> AsyncGenerator[bytes, None]:
+    """The data of each event, choice after choice, then the usage where wanted, then `[DONE]`.
+
+    Closing it closes the stream that is read at that moment.
+    """
     first: dict[str, Any] = {}
     counted = []
     for index, stream in enumerate(streams):
-        async for data in _events(stream):
-            chunk = orjson.loads(data)
-            if "error" in chunk:
-                fault = {"message": str(chunk["error"]), "type": "api_error", "code": None}
-                yield orjson.dumps({"error": fault})
-                yield DONE
-                return
-            first = first or {key: chunk[key] for key in ("id", "created", "object")}
-            if (spent := chunk.pop("usage", None)) is not None:
-                counted.append(spent)
-            for choice in chunk["choices"]:
-                choice["index"] = index
-                choice.setdefault("finish_reason", None)
-            extra = {"usage": None} if usage else {}
-            yield orjson.dumps({**chunk, **first, "model": model, **extra})
+        async with aclosing(stream), aclosing(_events(stream)) as events:
+            async for data in events:
+                chunk = orjson.loads(data)
+                if "error" in chunk:
+                    yield _fault(chunk["error"])
+                    yield DONE
+                    return
+                first = first or {key: chunk[key] for key in ("id", "created", "object")}
+                if (spent := chunk.pop("usage", None)) is not None:
+                    counted.append(spent)
+                for choice in chunk["choices"]:
+                    choice["index"] = index
+                    choice.setdefault("finish_reason", None)
+                extra = {"usage": None} if usage else {}
+                yield orjson.dumps({**chunk, **first, "model": model, **extra})
     if usage:
         yield orjson.dumps({**first, "model": model, "choices": [], "usage": _add_usage(counted)})
     yield DONE
+
+
+def _fault(message: object) -> bytes:
+    return orjson.dumps({"error": {"message": str(message), "type": "api_error", "code": None}})
 
 
 def _add_usage(parts: Sequence[dict[str, int]]) -> dict[str, int]:
@@ -147,7 +155,7 @@ def _add_usage(parts: Sequence[dict[str, int]]) -> dict[str, int]:
     }
 
 
-async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The data of each event, however the stream was cut."""
     rest = b""
     async for chunk in chunks:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
@@ -79,7 +79,7 @@ class DemoServer:
         finally:
             gone.cancel()
 
-    async def _call(self, scope: Scope, body: bytes) -> AsyncIterator[bytes]:
+    async def _call(self, scope: Scope, body: bytes) -> AsyncGenerator[bytes, None]:
         """The chunks of one answer of the inner application.
 
         Closing it before its end tells the inner application that the caller went away, which

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -108,7 +108,7 @@ def test_a_call_has_no_content():
     assert merge_answers([call], "m")["choices"][0]["message"]["content"] is None
 
 
-def stream(identifier: str, words: str, size: int) -> AsyncIterator[bytes]:
+def stream(identifier: str, words: str, size: int) -> AsyncGenerator[bytes, None]:
     """Events as `transformers serve` sends them, cut into pieces of `size` bytes."""
     events = [{"delta": {"role": "assistant"}}, *({"delta": {"content": w}} for w in words)]
     rows = [{"choices": [{"index": 0, **event}]} for event in events]
@@ -117,7 +117,7 @@ def stream(identifier: str, words: str, size: int) -> AsyncIterator[bytes]:
     head = {"id": identifier, "created": 1, "object": "chunk", "model": "m@main"}
     whole = b"".join(b"data: %s\n\n" % json.dumps({**head, **row}).encode() for row in rows)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncGenerator[bytes, None]:
         for start in range(0, len(whole), size):
             yield whole[start : start + size]
 
@@ -145,7 +145,7 @@ async def test_streams_follow_one_another_under_one_id(size, usage):
 
 
 async def test_a_fault_within_a_stream_ends_it_in_the_envelope():
-    async def broken() -> AsyncIterator[bytes]:
+    async def broken() -> AsyncGenerator[bytes, None]:
         yield b'data: {"error": "out of memory"}\n\n'
 
     events = [event async for event in merge_streams([broken()], "m", usage=True)]
