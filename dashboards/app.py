@@ -25,15 +25,14 @@ from dashboards.access import Access, KeyTest
 from dashboards.pages import exchange, exchanges, monitoring
 from dashboards.policies import policy_of
 from dashboards.security import SecurityHeaders
+from dashboards.summary import Summaries
 from guardrails.database import make_engine
 from guardrails.errors import BadRequest, ConfigError
 from guardrails.exchange_log import query as log
 from guardrails.keys import KeyRing, key_secret
 from guardrails.settings import Settings
 from monitoring import runs
-from monitoring.frames import reached
 from monitoring.jobs import names as job_names
-from monitoring.types import Window
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +78,7 @@ def _build(
     settings: Settings, engine: AsyncEngine, allows: KeyTest, now: Now, lifespan: Any
 ) -> FastAPI:
     render = _renderer(settings, now)
+    summaries = Summaries(exchanges.STEP)
     app = FastAPI(
         lifespan=lifespan,
         openapi_url=None,
@@ -90,13 +90,13 @@ def _build(
 
     @app.get("/")
     async def latest(request: Request) -> Response:
-        page, _ = await _exchanges(engine, request, now())
+        page, _ = await _exchanges(engine, summaries, request, now())
         return HTMLResponse(render("exchanges.html", page, here="/"))
 
     @app.get("/fragments/latest")
     async def fragment(request: Request) -> Response:
         """What `live.js` puts in the place of the figures and the list; 304 where it has it."""
-        page, version = await _exchanges(engine, request, now())
+        page, version = await _exchanges(engine, summaries, request, now())
         if request.headers.get("if-none-match") == version:
             return Response(status_code=304, headers={"etag": version})
         return HTMLResponse(render("_fragments.html", page), headers={"etag": version})
@@ -176,13 +176,13 @@ class _Static(StaticFiles):
 
 
 async def _exchanges(
-    engine: AsyncEngine, request: Request, at: datetime
+    engine: AsyncEngine, summaries: Summaries, request: Request, at: datetime
 ) -> tuple[exchanges.Page, str]:
     """The first page, and a tag that changes when what it shows does."""
     filters = exchanges.read_filters(dict(request.query_params))
     written = request.query_params.get("before")
     before = exchanges.read_place(written) if written else None
-    window: Window = exchanges.day_until(at)
+    window = exchanges.day_until(at)
     async with engine.connect() as connection:
         rows = await log.latest(
             connection,
@@ -190,14 +190,12 @@ async def _exchanges(
             before=before,
             **exchanges.conditions(filters, at),
         )
-        totals = await log.totals(connection, window.start, window.end)
-        buckets = await log.per_bucket(connection, window.start, window.end, exchanges.STEP)
-        n_reached = await reached(connection, window)
+        summary = await summaries.of(connection, window, at)
     page = exchanges.view(
         rows,
-        totals,
-        buckets,
-        reached=n_reached,
+        summary.totals,
+        summary.buckets,
+        reached=summary.reached,
         window=window,
         filters=filters,
         before=before,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -19,7 +20,9 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboards.app import create
+from dashboards.pages.exchanges import STEP, day_until
 from dashboards.security import HEADERS
+from dashboards.summary import Summaries
 from guardrails.errors import ConfigError
 from guardrails.keys import create_key, key_secret, revoke_key
 from guardrails.settings import Settings
@@ -371,3 +374,20 @@ async def test_dashboards_can_only_read(fresh: httpx.AsyncClient):
 def test_dashboards_without_a_database_do_not_start(tmp_path: Path):
     with pytest.raises(ConfigError, match="BANISTER_DATABASE_URL"):
         create(Settings(data_dir=tmp_path))
+
+
+async def test_day_is_counted_once_for_all_who_look(postgres_url: str, engine: AsyncEngine):
+    summaries = Summaries(STEP)
+    window = day_until(NOW)
+
+    async def counted(at: datetime) -> int:
+        async with engine.connect() as connection:
+            return (await summaries.of(connection, window, at)).totals.exchanges
+
+    assert await counted(NOW) == 0
+    await write(postgres_url, [make_exchange(started_at=NOW)])
+    assert await counted(NOW + timedelta(seconds=4)) == 0
+    assert await counted(NOW + timedelta(seconds=5)) == 1
+    assert (
+        await asyncio.gather(*(counted(NOW + timedelta(seconds=20)) for _ in range(3))) == [1] * 3
+    )
