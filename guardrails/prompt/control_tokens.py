@@ -29,7 +29,7 @@ _TOKEN = (
     rf"|(?-i:\[\\*/?(?:{_BRACKETED})\])"
 )
 _CONTROL = re.compile(_TOKEN, re.IGNORECASE)
-_QUICK = re.compile(r"[<＜\[]")
+_FIRST = "<＜["
 
 
 def neutralise(text: str, tags: Iterable[str] = ()) -> str:
@@ -45,7 +45,7 @@ def neutralise_together(texts: Sequence[str], tags: Iterable[str] = ()) -> list[
     a token that begins in one and ends in the next is found too.
     """
     joined = "".join(texts)
-    if not _QUICK.search(joined):
+    if not any(first in joined for first in _FIRST):
         return list(texts)
     offsets = [match.start() + 1 for match in _pattern(tags).finditer(joined)]
     found, start = [], 0
