@@ -101,7 +101,7 @@ async def test_a_body_is_the_same_however_the_wire_cuts_it(cut_bytes: int | None
 
 
 async def test_parts_of_a_stream_arrive_when_they_are_sent() -> None:
-    async with fakes.upstream(fakes.sse(["one", "two", "three"], delay_seconds=0.1)) as server:
+    async with fakes.upstream(fakes.sse(["one", "two", "three"], delay_seconds=0.3)) as server:
         to = endpoint(server.url)
         started = time.monotonic()
         response = await to.request("POST", "/chat/completions", question(stream=True))
@@ -112,8 +112,8 @@ async def test_parts_of_a_stream_arrive_when_they_are_sent() -> None:
         b"data: two\n\n",
         b"data: three\n\n",
     ]
-    assert arrived[0][1] < 0.09
-    assert arrived[2][1] - arrived[0][1] == pytest.approx(0.2, abs=0.08)
+    assert arrived[0][1] < 0.25
+    assert arrived[2][1] > 0.55
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ async def test_a_slow_first_byte_is_a_timeout_that_the_server_notices() -> None:
         started = time.monotonic()
         with pytest.raises(UpstreamTimeout, match="begin to answer"):
             await ask(to)
-        assert 0.09 < time.monotonic() - started < 0.5
+        assert 0.09 < time.monotonic() - started < 2
         assert await server.last.wait_until_client_went_away()
         assert to.connections == 0
 
@@ -340,8 +340,8 @@ async def test_silence_within_an_answer_is_a_timeout_behind_what_came() -> None:
 
 
 async def test_each_part_gives_the_answer_its_time_anew() -> None:
-    async with fakes.upstream(fakes.sse(list("abcdefgh"), delay_seconds=0.05)) as server:
-        to = endpoint(server.url, idle_seconds=0.15, first_byte_seconds=0.15)
+    async with fakes.upstream(fakes.sse(list("abcde"), delay_seconds=0.15)) as server:
+        to = endpoint(server.url, idle_seconds=0.5, first_byte_seconds=0.5)
         response = await to.request("POST", "/chat/completions", question(stream=True))
         assert (await response.read()).endswith(b"data: [DONE]\n\n")
         await to.aclose()

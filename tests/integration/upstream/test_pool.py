@@ -14,6 +14,7 @@ import pytest
 
 from guardrails.errors import UpstreamError, UpstreamTimeout
 from guardrails.settings import UpstreamSettings
+from guardrails.upstream import retry
 from guardrails.upstream.pool import Answer, Pool
 from tests import fakes
 
@@ -168,13 +169,16 @@ async def test_in_flight_counts_until_the_answer_has_ended() -> None:
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504, 529])
-async def test_another_endpoint_answers_when_one_says_try_again(code: int) -> None:
+async def test_another_endpoint_answers_at_once_when_one_says_try_again(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_DELAY_SECONDS", 60.0)
+    monkeypatch.setattr(retry, "LONGEST_DELAY_SECONDS", 60.0)
     async with fakes.upstream(fakes.status(code)) as ill, fakes.upstream() as well:
         to = pool(at("ill", ill.url, weight=1000), at("well", well.url, weight=0.001))
-        started = time.monotonic()
-        answer = await send(to)
+        async with asyncio.timeout(5):
+            answer = await send(to)
         assert (answer.status, answer.upstream, answer.attempts) == (200, "well", 2)
-        assert time.monotonic() - started < 0.09  # without a pause
         await to.aclose()
 
 
@@ -217,7 +221,7 @@ async def test_one_endpoint_is_asked_again_after_a_pause() -> None:
         started = time.monotonic()
         answer = await send(to)
         assert (answer.status, answer.attempts) == (200, 3)
-        assert 0.14 < time.monotonic() - started < 0.6
+        assert 0.14 < time.monotonic() - started < 3
         await to.aclose()
 
 
@@ -259,7 +263,7 @@ async def test_a_long_retry_after_is_left_to_the_caller() -> None:
         answer = await send(to)
         assert (answer.status, answer.attempts) == (429, 1)
         assert (b"retry-after", b"60") in answer.headers
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 3
         await to.aclose()
 
 
