@@ -2,21 +2,12 @@
 
 import gzip
 import json
-import random
 from pathlib import Path
 
 import numpy as np
 
 from guardrails.grounding.support import FEATURES, fitted, stem_of
-from guardrails.training.groundedness import (
-    features,
-    fit,
-    generated,
-    prose,
-    rarity,
-    rewritten,
-    train,
-)
+from guardrails.training.groundedness import features, fit, rarity, train
 
 TEXT = (
     "The city of Ghent has many old bridges, and people use them often. In 1901 the painter Karl"
@@ -27,30 +18,6 @@ OTHER = (
     "A balanced diet includes vegetables and whole grains every day. Many doctors recommend walking"
     " for thirty minutes. Sleep is important because the body repairs itself at night."
 )
-
-
-def test_prose_is_three_sentences_or_nothing() -> None:
-    assert [len(document) for document in prose([TEXT, OTHER, "One. Two.", "code();\n" * 9])] == [
-        4,
-        3,
-    ]
-
-
-def test_half_of_the_rewritten_pairs_are_supported_and_differ_from_the_rest() -> None:
-    documents = prose([TEXT, OTHER] * 20)
-    pairs = list(rewritten(random.Random(1), documents))
-    assert 0.4 < np.mean([pair.supported for pair in pairs]) < 0.6
-    kinds = {pair.kind for pair in pairs if not pair.supported}
-    assert {"number", "name", "denied", "opinion", "foreign", "exchanged"} <= kinds
-    for pair in pairs:
-        if pair.kind in ("number", "name", "denied", "exchanged"):
-            assert pair.claim.rstrip(".") not in " ".join(pair.passages)
-
-
-def test_generated_facts_are_told_and_then_asked() -> None:
-    pairs = list(generated(random.Random(2), 200))
-    assert {pair.supported for pair in pairs} == {True, False}
-    assert not [pair for pair in pairs if "{" in pair.claim + "".join(pair.passages)]
 
 
 def test_rare_words_weigh_more_than_common_ones() -> None:
