@@ -86,15 +86,16 @@ def _heeding(generate: Callable[..., Any], tokenizer: Any) -> Callable[..., Any]
 
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, required=True)
 @click.option("--threads", type=int, default=max(1, (os.cpu_count() or 2) - 1), show_default=True)
-def main(directory: Path, port: int, threads: int) -> None:
-    """Serve the model in DIRECTORY on a loopback port; the name served is the directory's."""
+def main(directory: Path, host: str, port: int, threads: int) -> None:
+    """Serve the model in DIRECTORY; the name served is the directory's."""
     # `transformers serve` names a model as it was given: a relative path keeps the answers free
     # of this machine's directories.
     os.chdir(directory.parent)
     app = DemoServer(application(directory.name, threads=threads), directory.name)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
 if __name__ == "__main__":
