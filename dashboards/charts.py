@@ -101,10 +101,12 @@ def stacked(buckets: Sequence[Bucket], step: timedelta) -> Chart | None:
 
 
 def round_up(value: int) -> int:
-    """The next number that people like on an axis: 1, 2, 4, 6, 8 or 10 times a power of ten."""
+    """The next number whose half, too, people like on an axis: 1, 2, 4 … 10, 12, 16, 20, 30 …"""
+    if value <= 10:
+        return value if value == 1 else value + value % 2
     power = 1
     while True:
-        for step in (1, 2, 4, 6, 8):
+        for step in (10, 12, 16, 20, 30, 40, 50, 60, 80):
             if value <= step * power:
                 return step * power
         power *= 10

@@ -35,8 +35,8 @@ def value_drift(
     """The Jensen–Shannon distance of every column of `current` or `reference`, by name.
 
     Units:  distance in [0, 1]; hold it against THRESHOLD.
-    Limits: below `min_rows` on either side nothing is measured: at 500 rows none of 100 windows
-            without drift reached 0.1, at 50 rows 91 of 100 did.
+    Limits: below `min_rows` on either side nothing is measured. Of windows without drift, held
+            against 2,000 rows, 91 % reached 0.1 at 50 rows, 15 % at 200 and none at 500.
     Errors: a column that Evidently refuses carries its `error`; the others are still measured.
     Cost:   the first call imports Evidently (4 to 20 s); then about 0.1 s a column. Not for an
             event loop.
