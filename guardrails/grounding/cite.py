@@ -4,8 +4,6 @@ A sentence without checkable content (a greeting, a question, "I don't know") is
 no citation.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -89,7 +90,7 @@ async def _embedder(socket: Path, stack: AsyncExitStack) -> Embed:
         return lambda texts: client.embed(texts, timeout_seconds=EMBED_SECONDS)
     embedder = await asyncio.to_thread(load_embedder)
 
-    async def embed(texts: list[str]) -> list[list[float]]:
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
         return (await asyncio.to_thread(embedder.embed, texts)).tolist()
 
     return embed

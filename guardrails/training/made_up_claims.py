@@ -183,7 +183,7 @@ def _grafted(rng: random.Random, source: str, stranger: str) -> str:
     half = source.split()[: max(4, len(source.split()) // 2)]
     tail = stranger.split()[len(stranger.split()) // 2 :]
     if rng.random() < 0.5:
-        tail = ("and", *_opinion(rng, stranger).split())
+        tail = ["and", *_opinion(rng, stranger).split()]
     return " ".join([*half, *tail])
 
 

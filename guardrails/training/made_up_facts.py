@@ -127,7 +127,7 @@ def generated(rng: random.Random, count: int) -> Iterator[Pair]:
         told, asked = _SHAPES[shape]
         fact, other = _fact(rng), _fact(rng)
         second = rng.choice(_SHAPES[rng.choice(list(_SHAPES))][0]).format(**other)
-        passages = (rng.choice(told).format(**fact), second)
+        passages: tuple[str, ...] = (rng.choice(told).format(**fact), second)
         if rng.random() < 0.4:
             passages = (" ".join(passages),)
         _, long, short = rng.choice(asked).split("|")
