@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -22,7 +23,7 @@ def convert(target: Path) -> None:
     """
     weights = demo_model.source()
     tokenizer = AutoTokenizer.from_pretrained(weights, gguf_file=demo_model.GGUF)
-    model = AutoModelForCausalLM.from_pretrained(weights, gguf_file=demo_model.GGUF)
+    model: Any = AutoModelForCausalLM.from_pretrained(weights, gguf_file=demo_model.GGUF)
     # The weights are plain floats by now, but save_pretrained still believes them quantised.
     model.hf_quantizer = None
     model.is_quantized = False

@@ -96,7 +96,7 @@ class Held(LogitsProcessor):
         self._matcher = LLMatcher(tokenizer, grammar)
         self._read = prompt_tokens
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Shape: (1, tokens) and (1, vocabulary); refused tokens get minus infinity."""
         new = input_ids[0, self._read :].tolist()
         self._read += len(new)

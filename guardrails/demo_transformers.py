@@ -54,6 +54,8 @@ def application(model: str, *, threads: int) -> Any:
     torch.set_num_threads(threads)
     manager = ModelManager(device="cpu", force_model=model)
     state = GenerationState()
+    loaded: Any
+    tokenizer: Any
     loaded, tokenizer = manager.load_model_and_processor(manager.process_model_name(model))
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.response_template = RESPONSE_TEMPLATE

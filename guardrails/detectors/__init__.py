@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from guardrails.errors import ConfigError
 
@@ -79,7 +79,7 @@ def finders_of(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Finder]:
     """
     named = {"patterns": {}, **options}
     return {
-        name: create(name, own)
+        name: cast("Finder", create(name, own))
         for name, own in named.items()
         if module_of(str(own.get("kind", name))).RUNS_IN == "loop"
     }
