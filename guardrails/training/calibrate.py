@@ -19,9 +19,6 @@ CLEARED_LOSS = 0.005
 UNCALIBRATED = Calibration(linear=(1.0, 0.0), both=(1.0, 0.0, 0.0), clear_below=-1e9, threshold=0.5)
 """For a label of which the held-out rows show one side only: the encoder's score, never clear."""
 
-_FEW = 50
-_MARGIN = 1.0
-
 
 def calibrate(
     linear: np.ndarray,
@@ -84,8 +81,6 @@ def _border(harmless: np.ndarray) -> float:
 
 
 def _clear_below(detected: np.ndarray) -> float:
-    """The linear logit below which a text is clear; with few positives, with a margin below all."""
+    """The linear logit below which a text is clear; where positives are few, none of them is."""
     ordered = np.sort(detected)
-    if len(ordered) < _FEW:
-        return round(float(ordered[0]) - _MARGIN, 4)
     return round(float(ordered[int(len(ordered) * CLEARED_LOSS)]) - 1e-4, 4)
