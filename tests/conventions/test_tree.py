@@ -23,8 +23,11 @@ MOST_LINES = 400
 
 TESTED_ELSEWHERE: dict[str, str] = {
     # module: which test runs it, and why there
-    "guardrails/types.py": "fields only; every test of a room makes them",
-    "guardrails/errors.py": "fields only; the wire tests translate each of them",
+    "migrations/env.py": "Alembic runs it, in every test that has a migrated database",
+}
+LONGER: dict[str, str] = {
+    # module: why it is one idea all the same
+    "guardrails/upstream/client.py": "one protocol and its state (docs/decisions/0003)",
 }
 
 TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".sh", ".j2", ".html", ".css", ".js", ""}
@@ -36,29 +39,37 @@ FORBIDDEN = {
 }
 
 
-def test_every_module_has_a_test_of_its_name():
-    tests = {path.name for path in repository.tracked() if path.parts[0] == "tests"}
+def test_every_module_has_a_test():
+    """One of its name, or one that imports it."""
+    tests = [path for path in repository.tracked() if path.parts[0] == "tests"]
+    names = {path.name for path in tests}
+    imported = set()
+    for path in tests:
+        if path.suffix == ".py":
+            imported |= _imported(ast.parse((ROOT / path).read_text()))
     missing = [
         str(module)
         for module in repository.modules()
         if module.name not in ("__init__.py", "__main__.py")
         and "versions" not in module.parts
-        and f"test_{module.name}" not in tests
+        and f"test_{module.name}" not in names
+        and ".".join(module.with_suffix("").parts) not in imported
         and str(module) not in TESTED_ELSEWHERE
     ]
     assert missing == [], "each needs tests/…/test_NAME.py, or a reason in TESTED_ELSEWHERE"
 
 
-def test_every_exception_still_exists_and_has_a_reason():
-    for module, reason in TESTED_ELSEWHERE.items():
+def test_every_exception_still_exists_and_is_needed():
+    for module in (*TESTED_ELSEWHERE, *LONGER):
         assert (ROOT / module).exists(), module
-        assert reason
+    for module in LONGER:
+        assert (ROOT / module).read_text().count("\n") > MOST_LINES, module
 
 
 @pytest.mark.parametrize("module", repository.modules(), ids=str)
 def test_every_module_is_short_and_says_what_it_is_for(module):
     text = (ROOT / module).read_text()
-    assert text.count("\n") <= MOST_LINES
+    assert text.count("\n") <= MOST_LINES or str(module) in LONGER
     assert ast.get_docstring(ast.parse(text)) or not text.strip()
 
 
@@ -91,3 +102,14 @@ def test_no_file_names_a_machine_or_a_registry():
         for what, pattern in FORBIDDEN.items():
             found += [f"{path}: {what}: {match[0]}" for match in pattern.finditer(text)]
     assert found == []
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """The dotted names of what a file imports; of `from a import b` also `a.b`."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
