@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -115,6 +116,10 @@ class App:
             most_at_once=settings.max_concurrency,
         )
         self._rest = rest_app(Parts(pool, log, policies, checker, self._proxy, Access(keys)))
+        # What lives as long as the process need not be looked at by every full collection, which
+        # would hold the event loop for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
 
     async def stop(self) -> None:
         """Let every part go, last one first; the log writes what it still holds."""
