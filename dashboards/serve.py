@@ -14,14 +14,14 @@ from guardrails.settings import Settings
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; on the installation's own Postgres where none is named."""
-    embedded = None
-    if settings.database_url is None:
+    url, embedded = settings.database_url, None
+    if url is None:
         embedded = start_embedded(settings.data_dir)
-        settings = settings.model_copy(update={"database_url": embedded.url})
+        url = embedded.url
     try:
-        migrate(settings.database_url)
+        migrate(url)
         config = uvicorn.Config(
-            create(settings),
+            create(settings.model_copy(update={"database_url": url})),
             host=settings.host,
             port=settings.dashboard_port,
             # The client's address decides about access, so no header may claim another.

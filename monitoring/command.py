@@ -42,8 +42,10 @@ def monitor(job: str | None, at: datetime | None) -> None:
     if job is None and at is not None:
         raise click.UsageError("--at needs a JOB.")
     settings = Settings()
-    embedded = None if settings.database_url else start_embedded(settings.data_dir)
-    url = settings.database_url or embedded.url
+    url, embedded = settings.database_url, None
+    if url is None:
+        embedded = start_embedded(settings.data_dir)
+        url = embedded.url
     try:
         migrate(url)
         asyncio.run(_once(url, load(job), _aware(at)) if job else _serve(url))

@@ -23,7 +23,7 @@ def full_since(period: timedelta, since: datetime, at: datetime, *, limit: int) 
     Limits: the latest `limit` of them, so that a month of standstill is not caught up all at once.
     """
     latest = last_full(period, at)
-    windows = []
+    windows: list[Window] = []
     while len(windows) < limit and latest.start >= since:
         windows.append(latest)
         latest = Window(latest.start - period, latest.start)

@@ -11,10 +11,11 @@ from msgspec import Struct
 from dashboards.bodies import Said, texts
 from dashboards.charts import Step, waterfall
 from dashboards.highlight import Run, Span, runs
+from dashboards.measured import Measured, marked_spans, measured_checks, role_of, rules_for
 from dashboards.wording import count_of, seconds_of
 from guardrails.exchange_log.query import ExchangeDetail
-from guardrails.policy.model import Policy, Rule
-from guardrails.types import Action, Check, Citation, Detection, Passage, Reason, Segment
+from guardrails.policy.model import Policy
+from guardrails.types import Action, Check, Citation, Passage, Reason, Segment
 
 STEPS = ("check_input", "ground", "format", "model", "check_output", "cite")
 CHARACTERS = {
@@ -25,8 +26,6 @@ CHARACTERS = {
     "answer": 3_000,
 }
 MAX_TURNS = 40
-MAX_SCORES = 60
-MAX_SPANS = 200
 
 
 class Turn(Struct, frozen=True):
@@ -54,30 +53,6 @@ class Why(Struct, frozen=True):
     threshold: float
     error: str | None
     shadow: bool
-
-
-class Score(Struct, frozen=True):
-    """One label on one text, and the rule that it was held against."""
-
-    label: str
-    score: float
-    where: str
-    threshold: float | None
-    rule: str | None
-    found: str | None
-
-
-class Measured(Struct, frozen=True):
-    """One run of one detector."""
-
-    detector: str
-    version: str
-    side: str
-    seconds: float
-    error: str | None
-    skipped: str | None
-    scores: tuple[Score, ...]
-    left_out: int
 
 
 class Cited(Struct, frozen=True):
@@ -139,9 +114,9 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> Page:
     outputs = msgspec.convert(detail.outputs, list[Segment])
     checks = msgspec.convert(detail.checks, list[Check])
     reasons = msgspec.convert(detail.reasons, list[Reason])
-    rules = () if policy is None else _rules(policy, detail)
+    rules = () if policy is None else rules_for(policy, row)
     sides = {"input": inputs, "output": outputs}
-    spans = _spans(checks, reasons, sides, rules)
+    spans = marked_spans(checks, reasons, sides, rules)
     came_in = [_said(segment) for segment in inputs] or texts(detail.request)
     saw = texts(detail.prompt)
     answered = [_said(segment) for segment in outputs] or texts(detail.completion)
@@ -160,7 +135,7 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> Page:
         answered=_turns(answered, CHARACTERS["outputs"], spans["output"]) if answered else None,
         cited=_cited(detail.citations, outputs),
         got=_turns(got, CHARACTERS["answer"]) if got and _plain(got) != _plain(answered) else None,
-        checks=_measured(checks, sides, rules),
+        checks=measured_checks(checks, sides, rules),
         policy_known=policy is not None,
         steps=waterfall(_in_order(detail.seconds)),
         total_seconds=row.duration_seconds,
@@ -257,8 +232,7 @@ def _why(reason: Reason) -> Why:
 
 
 def _said(segment: Segment) -> Said:
-    stage = {"tool_call": "tool call", "tool_result": "tool result"}.get(segment.stage.value)
-    return Said(stage or segment.role, segment.text)
+    return Said(role_of(segment), segment.text)
 
 
 def _plain(said: Iterable[Said]) -> list[str]:
@@ -287,118 +261,6 @@ def _turns(
     if latest:
         shown.reverse()
     return Turns(tuple(shown), len(said) - len(shown))
-
-
-def _spans(
-    checks: Sequence[Check],
-    reasons: Sequence[Reason],
-    sides: dict[str, list[Segment]],
-    rules: Sequence[Rule],
-) -> dict[str, dict[int, list[Span]]]:
-    """What is marked in the texts: what a rule fired on, and what a detector names as found.
-
-    A classifier names its best window for harmless texts too; such a place is no find.
-    """
-    marked: dict[str, dict[int, list[Span]]] = {side: {} for side in sides}
-    left = MAX_SPANS
-
-    def mark(
-        side: str, segment: int | None, start: int | None, end: int | None, label: str
-    ) -> None:
-        nonlocal left
-        if segment is not None and start is not None and end is not None and left > 0:
-            left -= 1
-            marked[side].setdefault(segment, []).append(Span(start, end, label))
-
-    for reason in reasons:
-        mark(reason.side.value, reason.segment, reason.start, reason.end, reason.label)
-    for check in checks:
-        for detection in check.detections:
-            rule = _rule_of(check, detection, sides[check.side.value], rules)
-            over = rule is not None and detection.score >= rule.threshold
-            if over or detection.evidence is not None:
-                mark(
-                    check.side.value,
-                    detection.segment,
-                    detection.start,
-                    detection.end,
-                    detection.label,
-                )
-    return marked
-
-
-def _rules(policy: Policy, detail: ExchangeDetail) -> list[Rule]:
-    """The rules that held for this caller on this route."""
-    row = detail.row
-    return [
-        rule
-        for rule in policy.rules
-        if (rule.routes is None or row.route in rule.routes)
-        and (rule.tenants is None or row.tenant in rule.tenants)
-        and (rule.keys is None or row.key_id in rule.keys)
-    ]
-
-
-def _rule_of(
-    check: Check, detection: Detection, segments: Sequence[Segment], rules: Sequence[Rule]
-) -> Rule | None:
-    """The rule with the lowest threshold among those that look at this label in this text."""
-    if detection.segment >= len(segments):
-        return None
-    segment = segments[detection.segment]
-    asking = [
-        rule
-        for rule in rules
-        if rule.detector == check.detector
-        and rule.label == detection.label
-        and segment.stage in rule.stage
-        and (rule.roles is None or segment.role in rule.roles)
-    ]
-    return min(asking, key=lambda rule: rule.threshold, default=None)
-
-
-def _measured(
-    checks: Sequence[Check], sides: dict[str, list[Segment]], rules: Sequence[Rule]
-) -> tuple[Measured, ...]:
-    left = MAX_SCORES
-    measured = []
-    for check in checks:
-        segments = sides[check.side.value]
-        ordered = sorted(check.detections, key=lambda one: -one.score)
-        shown = ordered[:left]
-        left -= len(shown)
-        scores = []
-        for one in shown:
-            rule = _rule_of(check, one, segments, rules)
-            scores.append(
-                Score(
-                    one.label,
-                    one.score,
-                    _where(one.segment, segments),
-                    None if rule is None else rule.threshold,
-                    None if rule is None else rule.id,
-                    one.evidence,
-                )
-            )
-        measured.append(
-            Measured(
-                check.detector,
-                check.version,
-                check.side.value,
-                check.seconds,
-                check.error,
-                check.skipped,
-                tuple(scores),
-                len(ordered) - len(shown),
-            )
-        )
-    return tuple(measured)
-
-
-def _where(number: int, segments: Sequence[Segment]) -> str:
-    if number >= len(segments):
-        return f"text {number + 1}"
-    return f"{_said(segments[number]).role}, text {number + 1}"
 
 
 def _quoted(recorded: Sequence[dict[str, Any]]) -> tuple[Quoted, ...]:

@@ -90,6 +90,8 @@ def _libraries() -> tuple[Any, Any, Any]:
     os.environ["DO_NOT_TRACK"] = "1"  # Telemetry is on by default and goes over plain HTTP.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return tuple(
-            importlib.import_module(name) for name in ("evidently", "evidently.metrics", "pandas")
+        return (
+            importlib.import_module("evidently"),
+            importlib.import_module("evidently.metrics"),
+            importlib.import_module("pandas"),
         )

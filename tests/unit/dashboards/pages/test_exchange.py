@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from dashboards.highlight import Run
-from dashboards.pages.exchange import MAX_SCORES, MAX_TURNS, Cited, Fact, Page, view
+from dashboards.measured import MAX_SCORES
+from dashboards.pages.exchange import MAX_TURNS, Cited, Fact, Page, view
 from dashboards.policies import parse
 from guardrails.exchange_log.query import ExchangeDetail, ExchangeRow
 from guardrails.types import (
