@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Literal
 from urllib.request import urlopen
 
 import openai
 import pytest
 from openai import AsyncOpenAI
+from pydantic import BaseModel
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -95,6 +98,49 @@ def test_two_streamed_choices(client):
     assert seen == {0, 1}
 
 
+class Colour(BaseModel):
+    name: Literal["red", "green", "blue"]
+    warm: bool
+
+
+def test_structured_output_is_parsed_by_the_client(client):
+    messages = [{"role": "user", "content": "Which colour has the sky on a clear day?"}]
+    answer = client.chat.completions.parse(
+        model=MODEL, messages=messages, response_format=Colour, max_tokens=40
+    )
+    assert isinstance(answer.choices[0].message.parsed, Colour)
+
+
+def test_a_tool_that_must_be_called_is_called(client, product):
+    raw = client.chat.completions.with_raw_response.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "How is the weather in Paris?"}],
+        tools=[WEATHER],
+        tool_choice="required",
+        max_tokens=60,
+    )
+    choice = raw.parse().choices[0]
+    assert choice.finish_reason == "tool_calls"
+    assert choice.message.tool_calls[0].function.name == "get_weather"
+    assert isinstance(json.loads(choice.message.tool_calls[0].function.arguments)["city"], str)
+    assert product.exchange(raw.headers["x-request-id"])["decision"] == "allow"
+
+
+def test_a_streamed_tool_call(client):
+    with client.chat.completions.create(
+        model=MODEL,
+        messages=[{"role": "user", "content": "How is the weather in Rome?"}],
+        tools=[WEATHER],
+        tool_choice="required",
+        max_tokens=60,
+        stream=True,
+    ) as stream:
+        deltas = [c.choices[0].delta for c in stream if c.choices]
+    calls = [call for delta in deltas for call in delta.tool_calls or []]
+    assert calls[0].function.name == "get_weather"
+    json.loads("".join(call.function.arguments or "" for call in calls))
+
+
 def test_a_turn_with_tools_and_their_results(client):
     call = {
         "id": "call_1",
@@ -107,7 +153,7 @@ def test_a_turn_with_tools_and_their_results(client):
         {"role": "tool", "tool_call_id": "call_1", "content": "Sunny, 25 degrees."},
     ]
     answer = client.chat.completions.create(
-        model=MODEL, messages=messages, tools=[WEATHER], max_tokens=20
+        model=MODEL, messages=messages, tools=[WEATHER], tool_choice="none", max_tokens=20
     )
     assert answer.choices[0].message.content
 
