@@ -1,8 +1,9 @@
 """How one model is run: its own queue, its own thread or threads, off the event loop.
 
 A lane loads its model in its thread, runs it once, then answers jobs. It is bounded: what does not
-fit is refused at once, and a job whose deadline has passed or whose asker has gone is dropped
-before it costs anything.
+fit, or would not be done in time, is refused at once, and a job whose deadline has passed or whose
+asker has gone is dropped before it costs anything. So under overload the lane works for those whom
+it can still answer, and not for nobody.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 # characters stays within the model's tokens for all but strings of rare symbols.
 _CHARACTERS_A_TOKEN = 2
 _OVERLAP = 8
+# How much of the time until its deadline a job may be expected to wait for those before it.
+_WAIT_SHARE = 0.5
+_PACE_MEMORY = 0.9
 _LATE = "The deadline passed before the detector could run."
 # On a CPU a larger batch computes no faster and keeps the others waiting; a GPU idles without.
 _BATCH_ON_CPU = 4
@@ -83,6 +87,7 @@ class Lane:
         self._queued_characters = queued_characters
         self._texts = 0
         self._characters = 0
+        self._seconds_a_character = 0.0
         self._incoming: deque[Job] = deque()
         self._batch_windows = batch_windows
         self._backlog = Backlog(batch_windows=batch_windows or _BATCH_ON_CPU)
@@ -102,13 +107,17 @@ class Lane:
     def submit(
         self, texts: Sequence[str], expires_at: float, done: Callable[[Rows | str], None]
     ) -> Job | None:
-        """Queue a job; None when the lane is full. `done` gets its rows, or why there are none."""
+        """Queue a job; None when the lane is full, or too busy to come to it in time.
+
+        `done` gets its rows, or why there are none.
+        """
         characters = sum(map(len, texts))
         with self._changed:
             # An empty lane takes any job, else one text over the limit could never be scored.
             if self._texts and (
                 self._texts + len(texts) > self._queued_texts
                 or self._characters + characters > self._queued_characters
+                or self._wait_seconds() > _WAIT_SHARE * (expires_at - self._now())
             ):
                 return None
             self._texts += len(texts)
@@ -117,6 +126,9 @@ class Lane:
             self._incoming.append(job)
             self._changed.notify()
         return job
+
+    def _wait_seconds(self) -> float:
+        return self._characters * self._seconds_a_character / self._threads
 
     def _spawn(self, target: Callable[[], None]) -> None:
         threading.Thread(target=target, name=f"lane-{self.name}", daemon=True).start()
@@ -199,6 +211,7 @@ class Lane:
         return sum(len(window.text) for window in windows)
 
     def _run(self, model: Model, batch: list[Window]) -> None:
+        began = self._now()
         try:
             rows = self._detect(model, batch)
         except Faulty as error:
@@ -210,8 +223,15 @@ class Lane:
             for job in jobs.values():
                 self._run(model, [window for window in batch if window.job is job])
             return
+        self._learn_pace(self._now() - began, sum(len(window.text) for window in batch))
         for window, row in zip(batch, rows, strict=True):
             self._collect(window, row)
+
+    def _learn_pace(self, seconds: float, characters: int) -> None:
+        with self._changed:
+            memory = _PACE_MEMORY if self._seconds_a_character else 0.0
+            pace = seconds / max(characters, 1)
+            self._seconds_a_character = memory * self._seconds_a_character + (1 - memory) * pace
 
     def _detect(self, model: Model, batch: list[Window]) -> np.ndarray:
         try:

@@ -192,3 +192,30 @@ def test_a_model_that_cannot_load_says_so_and_fails_each_job() -> None:
     lane.submit(["text"], soon(), answers.to(0))
     assert answers.take(1) == {0: "The detector lengths failed: it could not be loaded."}
     lane.stop()
+
+
+def test_a_job_that_would_wait_too_long_is_refused_at_once() -> None:
+    clock = [0.0]
+
+    class Slow(Lengths):
+        def detect(self, texts: Sequence[str]) -> np.ndarray:
+            rows = super().detect(texts)
+            clock[0] += sum(map(len, texts)) / 100
+            return rows
+
+    slow, answers = Slow(), Answers()
+    loaded: queue.Queue[Exception | None] = queue.Queue()
+    lane = Lane("slow", lambda: slow, now=lambda: clock[0], batch_windows=1)
+    lane.start(loaded.put)
+    assert loaded.get(timeout=10) is None
+    lane.submit(["x" * 50], clock[0] + 10, answers.to("teaches the pace"))
+    answers.take(1)
+    slow.gate.clear()
+    for name in ("first", "second"):
+        assert lane.submit(["x" * 50] * 4, clock[0] + 10, answers.to(name))
+    # Four seconds of work wait: too much for a deadline in six, not for one in ten.
+    assert lane.submit(["x"], clock[0] + 6, answers.to("impatient")) is None
+    assert lane.submit(["x"], clock[0] + 10, answers.to("patient"))
+    slow.gate.set()
+    assert answers.take(3).keys() == {"first", "second", "patient"}
+    lane.stop()
