@@ -16,12 +16,12 @@ async def policy_of(connection: AsyncConnection, label: str) -> Policy | None:
     version = label.rpartition("@")[2]
     statement = select(policies.c.source).where(policies.c.hash == version)
     source = (await connection.execute(statement)).scalar_one_or_none()
-    return None if source is None else parse(source, version)
+    return None if source is None else parse(source)
 
 
-def parse(source: str, version: str) -> Policy | None:
+def parse(source: str) -> Policy | None:
     """A policy from its text, as it was judged by then: labels are not checked again."""
     try:
-        return Policy.model_validate(yaml.safe_load(source)).model_copy(update={"version": version})
+        return Policy.model_validate(yaml.safe_load(source)).model_copy(update={"source": source})
     except (yaml.YAMLError, ValidationError):
         return None

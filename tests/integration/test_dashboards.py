@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -20,11 +18,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboards.app import create
-from dashboards.pages.exchanges import STEP, day_until
 from dashboards.security import HEADERS
-from dashboards.summary import Summaries
-from guardrails.errors import ConfigError
-from guardrails.keys import create_key, key_secret, revoke_key
 from guardrails.settings import Settings
 from guardrails.types import Exchange, Segment, Stage
 from monitoring.jobs import load
@@ -304,40 +298,6 @@ async def test_pages_have_one_title_labels_and_table_heads(day: httpx.AsyncClien
         assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-async def test_key_with_the_right_scope_lets_in_from_elsewhere(postgres_url: str, tmp_path: Path):
-    settings = settings_for(postgres_url, tmp_path, host="0.0.0.0")
-    secret = key_secret(settings)
-    key, token = await create_key(
-        postgres_url, secret, name="ops", scopes=["dashboard"], now=datetime.now(UTC)
-    )
-    _, other = await create_key(postgres_url, secret, name="app", now=datetime.now(UTC))
-
-    def basic(password: str) -> dict[str, str]:
-        encoded = base64.b64encode(f"me:{password}".encode()).decode()
-        return {"authorization": f"Basic {encoded}"}
-
-    app = create(settings, now=lambda: NOW)
-    async for client in served(app, peer="203.0.113.9"):
-        assert (await client.get("/healthz")).json() == {"status": "ok"}
-        assert (await client.get("/")).status_code == 401
-        assert (await client.get("/static/banister.css")).status_code == 401
-        assert (await client.get("/", headers=basic(other))).status_code == 401
-        assert (await client.get("/", headers=basic(token))).status_code == 200
-    await revoke_key(postgres_url, key.id, now=datetime.now(UTC))
-    async for client in served(create(settings, now=lambda: NOW), peer="203.0.113.9"):
-        assert (await client.get("/", headers=basic(token))).status_code == 401
-
-
-async def test_database_that_is_away_is_said_and_not_shown_as_an_empty_log(tmp_path: Path):
-    settings = settings_for("postgresql://nobody@127.0.0.1:9/none", tmp_path)
-    async for client in served(create(settings, now=lambda: NOW)):
-        answer = await client.get("/")
-        assert answer.status_code == 503
-        assert "The exchange log cannot be read" in Page(answer.text).text
-        assert (await client.get("/healthz")).status_code == 200
-        break
-
-
 async def test_what_the_real_proxy_recorded_is_shown(
     fresh_now: httpx.AsyncClient, serve: Callable[..., Any]
 ):
@@ -369,25 +329,3 @@ async def test_what_the_real_proxy_recorded_is_shown(
 async def test_dashboards_can_only_read(fresh: httpx.AsyncClient):
     for method in ("post", "put", "delete", "patch"):
         assert (await getattr(fresh, method)("/")).status_code == 405
-
-
-def test_dashboards_without_a_database_do_not_start(tmp_path: Path):
-    with pytest.raises(ConfigError, match="BANISTER_DATABASE_URL"):
-        create(Settings(data_dir=tmp_path))
-
-
-async def test_day_is_counted_once_for_all_who_look(postgres_url: str, engine: AsyncEngine):
-    summaries = Summaries(STEP)
-    window = day_until(NOW)
-
-    async def counted(at: datetime) -> int:
-        async with engine.connect() as connection:
-            return (await summaries.of(connection, window, at)).totals.exchanges
-
-    assert await counted(NOW) == 0
-    await write(postgres_url, [make_exchange(started_at=NOW)])
-    assert await counted(NOW + timedelta(seconds=4)) == 0
-    assert await counted(NOW + timedelta(seconds=5)) == 1
-    assert (
-        await asyncio.gather(*(counted(NOW + timedelta(seconds=20)) for _ in range(3))) == [1] * 3
-    )
