@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
@@ -144,7 +144,7 @@ class App:
         engine: AsyncEngine = make_engine(url)
         self._stack.push_async_callback(engine.dispose)
 
-        async def embed(texts: list[str]) -> list[list[float]]:
+        async def embed(texts: Sequence[str]) -> list[list[float]]:
             return await inference.embed(texts, timeout_seconds=settings.check_seconds)
 
         return Retriever(engine, embed)

@@ -104,8 +104,12 @@ class Pipeline:
                 exchange = self.format_prompt(exchange)
                 exchange = await self.complete(exchange, wire, ruling, stream)
                 if not exchange.over:
-                    exchange = await self.cite(read_outputs(exchange, wire))
+                    exchange = read_outputs(exchange, wire)
+                    exchange = await self.cite(exchange, exchange.outputs)
                     exchange = await self.check(exchange, ruling, Stage.OUTPUT)
+                    if exchange.answer is not None:
+                        # Something was cut out, so the citations' offsets have moved.
+                        exchange = await self.cite(exchange, wire.outputs(exchange.answer)[0])
         except BanisterError as error:
             exchange = failed(exchange, error)
         except asyncio.CancelledError:
@@ -246,16 +250,19 @@ class Pipeline:
             seconds={**exchange.seconds, "model": time.perf_counter() - began},
         )
 
-    async def cite(self, exchange: Exchange) -> Exchange:
-        """Hold each sentence of the answer against the passages, if there are any."""
+    async def cite(self, exchange: Exchange, outputs: Sequence[Segment]) -> Exchange:
+        """Hold each sentence of an answer's texts against the passages, if there are any."""
         if not exchange.passages:
             return exchange
         began = time.perf_counter()
         # About a millisecond a sentence: too long for the event loop where an answer is long.
-        citations = await asyncio.to_thread(cited, exchange.outputs, exchange.passages)
+        citations = await asyncio.to_thread(cited, outputs, exchange.passages)
         return exchange.evolve(
             citations=citations,
-            seconds={**exchange.seconds, "cite": time.perf_counter() - began},
+            seconds={
+                **exchange.seconds,
+                "cite": exchange.seconds.get("cite", 0.0) + time.perf_counter() - began,
+            },
         )
 
     def record(self, exchange: Exchange, began: float) -> Exchange:

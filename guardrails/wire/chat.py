@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from guardrails.errors import BadRequest
-from guardrails.grounding.cite import annotations, context_citations
+from guardrails.grounding import cite
 from guardrails.types import Exchange, Segment, Stage, Usage
 from guardrails.wire.body import wrong_type
 from guardrails.wire.results import (
@@ -70,8 +70,8 @@ def inputs(body: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
     for number, tool in enumerate(body.get("tools") or ()):
         function = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(function, dict):
-            at = ("tools", number, "function", "description")
-            texts.add(Stage.INPUT, "tool_definition", number, at, function.get("description"))
+            where = ("tools", number, "function", "description")
+            texts.add(Stage.INPUT, "tool_definition", number, where, function.get("description"))
     return texts.done()
 
 
@@ -200,9 +200,9 @@ def _cited(exchange: Exchange, index: int, message: dict[str, Any]) -> dict[str,
         **message,
         "annotations": [
             *(message.get("annotations") or ()),
-            *annotations(citations, exchange.passages),
+            *cite.annotations(citations, exchange.passages),
         ],
-        "context": {"citations": context_citations(exchange.passages)},
+        "context": {"citations": cite.context_citations(exchange.passages)},
     }
 
 

@@ -179,9 +179,7 @@ async def test_a_check_that_cannot_run_fails_open_only_where_the_rule_says_so_an
 async def test_what_another_rule_blocks_is_blocked_even_when_a_check_could_not_run():
     class Half(Checker):
         async def run(self, detectors, segments, side, *, timeout_seconds):
-            checks = await super().run(
-                detectors, segments, side, timeout_seconds=timeout_seconds
-            )
+            checks = await super().run(detectors, segments, side, timeout_seconds=timeout_seconds)
             return (checks[0], Check("zzz", "1", side, error="late"))
 
     pipeline, _ = build(rule(), rule(id="other", detector="zzz"), checker=Half())
@@ -209,6 +207,31 @@ async def test_passages_reach_the_model_through_the_template_and_come_back_as_ci
     assert message["context"]["citations"][0]["chunk_id"] == "p1"
     assert [citation.passage for citation in exchange.citations] == [1, None]
     assert log == [exchange]
+
+
+async def test_citations_point_into_the_answer_that_the_caller_gets():
+    secret = rule(
+        id="cut", detector="tox", label="harm", stage=["output"], action="redact"
+    )  # fmt: skip
+
+    class Spans(Checker):
+        async def run(self, detectors, segments, side, *, timeout_seconds):
+            found = Detection("harm", 0.9, 0, start=0, end=12)
+            return (Check("tox", "1", side, (found,)),)
+
+    route = RouteSettings(grounding=GroundingSettings())
+    pipeline, _ = build(
+        secret,
+        checker=Spans(),
+        pool=Pool("Key AKIA1234. A banister is the handrail of a stair."),
+        retriever=Retriever(PASSAGE),
+        route=route,
+    )
+    message = (await pipeline.run(asked(), chat)).answer["choices"][0]["message"]
+    assert message["content"] == "[harm]. A banister is the handrail of a stair."
+    cited = message["annotations"][-1]["url_citation"]
+    text = message["content"][cited["start_index"] : cited["end_index"]]
+    assert text == "A banister is the handrail of a stair."
 
 
 async def test_a_claim_that_no_passage_bears_out_is_a_score_that_the_policy_may_act_on():
