@@ -22,6 +22,6 @@ async def policy_of(connection: AsyncConnection, label: str) -> Policy | None:
 def parse(source: str) -> Policy | None:
     """A policy from its text, as it was judged by then: labels are not checked again."""
     try:
-        return Policy.model_validate(yaml.safe_load(source)).model_copy(update={"source": source})
+        return Policy.model_validate(yaml.safe_load(source))
     except (yaml.YAMLError, ValidationError):
         return None

@@ -12,8 +12,7 @@ POLICY = parse(
          action: flag, on_error: flag}
       - {id: loose, detector: d, label: x, stage: [input, tool_result], threshold: 0.8,
          action: block, on_error: block}
-    """,
-    "1",
+    """
 )
 USER = Segment(Stage.INPUT, "user", 0, ("messages", 0), "You fool")
 TOOL = Segment(Stage.TOOL_RESULT, "tool", 1, ("messages", 1), "found: fool")
@@ -25,9 +24,8 @@ def check(*detections: Detection) -> Check:
 
 
 def test_each_text_has_the_lowest_threshold_of_the_rules_that_look_at_it():
-    seen = check(
-        Detection("x", 0.5), Detection("x", 0.3, 1), Detection("y", 0.1), Detection("x", 0.2, 9)
-    )
+    scored = ((0.5, 0), (0.3, 1), (0.2, 9))
+    seen = check(*(Detection("x", score, n) for score, n in scored), Detection("y", 0.1))
     (measured,) = measured_checks([seen], SIDES, POLICY.rules)
     assert [(s.label, s.where, s.threshold, s.rule) for s in measured.scores] == [
         ("x", "user, text 1", 0.4, "strict"),

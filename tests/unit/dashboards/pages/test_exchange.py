@@ -33,8 +33,7 @@ POLICY = parse(
          action: block, on_error: block}
       - {id: mild, detector: toxicity, label: insult, stage: [input], threshold: 0.5,
          action: flag, on_error: flag, routes: [other]}
-    """,
-    "0123456789ab",
+    """
 )
 
 
