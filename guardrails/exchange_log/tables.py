@@ -108,6 +108,21 @@ rejected_records = Table(
     Column("record", LargeBinary, nullable=False, comment="The line that Postgres refused"),
 )
 
+log_spools = Table(
+    "log_spools",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("position", BigInteger, nullable=False, comment="Number of the last record written"),
+    Column(
+        "lost",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="Records that were damaged in their segments",
+    ),
+    _time("updated_at", made=True),
+)
+
 policies = Table(
     "policies",
     metadata,
