@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
@@ -57,11 +57,7 @@ def evaluate(
 ) -> None:
     """Measure DETECTOR on labelled files: AUC, recall, false positives, with 95 % intervals."""
     try:
-        scorer = detectors.create(detector, _options(options))
-        if not hasattr(scorer, "detect"):
-            raise ConfigError(
-                f"{detector} finds spans; only detectors that score can be evaluated."
-            )
+        scorer = _scorer(detector, options)
         if unknown := set(labels) - set(scorer.labels):
             known = ", ".join(scorer.labels)
             raise ConfigError(f"{detector} has no label {', '.join(unknown)}; it has {known}.")
@@ -81,7 +77,7 @@ def evaluate(
                     labels=wanted,
                     thresholds=chosen,
                     slice_by=slice_by,
-                    progress=lambda texts, task=task: bar.advance(task, texts),
+                    progress=partial(bar.advance, task),
                 )
     except ConfigError as error:
         raise click.ClickException(error.message) from error
@@ -91,14 +87,17 @@ def evaluate(
         out.write_bytes(msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n")
 
 
-def _options(text: str) -> dict[str, Any]:
+def _scorer(name: str, text: str) -> detectors.Scorer:
     try:
         options = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"--options is not JSON: {error}") from error
     if not isinstance(options, dict):
         raise ConfigError("--options must be a JSON object.")
-    return options
+    detector = detectors.create(name, options)
+    if hasattr(detector, "find"):
+        raise ConfigError(f"{name} finds spans; only detectors that score can be evaluated.")
+    return detector
 
 
 def _table(title: str, reports: list[Report]) -> Table:

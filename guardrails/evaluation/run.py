@@ -85,8 +85,9 @@ def evaluate_file(
     scores = score_rows(detector, [row["text"] for row in rows], progress)
     seconds = time.perf_counter() - began
     groups = {"": list(range(len(rows)))}
-    for number, row in enumerate(rows if slice_by else ()):
-        groups.setdefault(f"{slice_by}={row.get(slice_by)}", []).append(number)
+    if slice_by:
+        for number, row in enumerate(rows):
+            groups.setdefault(f"{slice_by}={row.get(slice_by)}", []).append(number)
     for name, numbers in groups.items():
         found = tuple(
             _measure(rows, scores, numbers, label, list(detector.labels).index(label), threshold)

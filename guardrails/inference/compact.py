@@ -197,9 +197,9 @@ class CompactModel:
             linear, peaks = self._linear.scan(texts)
         slope, offset = self._alone
         logits = linear * slope + offset
-        clear = (peaks < self._clear_below).all(axis=1)
-        rest = np.flatnonzero(~clear)
-        if len(rest):
+        clear: np.ndarray = np.all(peaks < self._clear_below, axis=1)
+        rest = np.flatnonzero(~clear).tolist()
+        if rest:
             encoder_slope, linear_slope, offset = self._both
             encoded = self._encoder.logits([texts[row] for row in rest])
             logits[rest] = encoded * encoder_slope + linear[rest] * linear_slope + offset
