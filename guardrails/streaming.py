@@ -73,12 +73,12 @@ class HeldStream:
             chunks = self._wire.unfold(
                 exchange.answer, include_usage=bool(wanted.get("include_usage"))
             )
-            self._held = [sse.event(orjson.dumps(chunk)) for chunk in chunks]
-        await self._sink.write(b"".join(self._held) + sse.DONE_EVENT)
+            self._held = [self._wire.frame(chunk) for chunk in chunks]
+        await self._sink.write(b"".join(self._held) + self._wire.END)
 
     async def fail(self, error: dict[str, Any]) -> None:
         """End a stream that has begun with an error event."""
-        await self._sink.write(sse.event(orjson.dumps(error)))
+        await self._sink.write(self._wire.frame(error))
 
     async def _start(self, exchange: Exchange) -> None:
         self.started = True
@@ -111,5 +111,6 @@ class HeldStream:
         self._fold.add(chunk)
         if chunk.get("model") not in (None, exchange.model):
             # The caller sees the name that it asked for, not the endpoint's path of the weights.
-            data = orjson.dumps({**chunk, "model": exchange.model})
-        return sse.event(data)
+            chunk = {**chunk, "model": exchange.model}
+        framed: bytes = self._wire.frame(chunk)
+        return framed

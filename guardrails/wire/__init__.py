@@ -8,5 +8,9 @@ A protocol module answers, for bodies that are plain JSON objects:
     blocked(exchange, message)        the answer that a withheld exchange gets
     usage(answer)                     tokens as the upstream counted them
 
-and, where it can be streamed, `Fold` (chunks → whole answer) and `unfold` (whole answer → chunks).
+and, where it can be streamed:
+
+    Fold                              events → the whole answer
+    unfold(answer, include_usage)     the whole answer → events
+    frame(event), END                 an event, and the stream's end, as bytes on the wire
 """

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import orjson
+
 from guardrails.errors import BadRequest
 from guardrails.grounding import cite
 from guardrails.types import Exchange, Segment, Stage, Usage
+from guardrails.wire import sse
 from guardrails.wire.body import wrong_type
 from guardrails.wire.results import (
     blocking_segments,
@@ -223,6 +226,14 @@ def _withheld(
         "finish_reason": "content_filter",
         "content_filter_results": results,
     }
+
+
+END = sse.DONE_EVENT
+
+
+def frame(event: dict[str, Any]) -> bytes:
+    """An event as bytes on the wire."""
+    return sse.event(orjson.dumps(event))
 
 
 class Fold:

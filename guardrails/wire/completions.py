@@ -21,6 +21,8 @@ PROTOCOL = "completions"
 PATH = "/completions"
 
 usage = chat.usage
+frame = chat.frame
+END = chat.END
 finished = with_results
 
 
