@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -96,7 +97,9 @@ async def _serve(url: str) -> None:
     engine: AsyncEngine = make_engine(url)
     try:
         jobs = load_all()
-        console.print("Watching: " + ", ".join(f"{job.name} every {job.every}" for job in jobs))
+        console.print(
+            "Watching: " + ", ".join(f"{job.name} every {_length(job.every)}" for job in jobs)
+        )
         await serve(jobs, engine, stop, now=_now, told=lambda done: console.print(_line(done)))
     finally:
         await engine.dispose()
@@ -107,7 +110,7 @@ def _line(done: Run) -> str:
     seconds = (done.finished_at - done.started_at).total_seconds()
     return (
         f"[{style}]{done.status.value}[/{style}] {done.job}, {_span(*_ends(done))}, "
-        f"n = {done.outcome.n:,}, {seconds:.1f} s: {done.outcome.message}"
+        f"n = {done.outcome.n:,}, {seconds:.1f} s: {escape(done.outcome.message)}"
     )
 
 
@@ -117,6 +120,11 @@ def _ends(done: Run) -> tuple[datetime, datetime]:
 
 def _span(start: datetime, end: datetime) -> str:
     return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _length(every: timedelta) -> str:
+    hours = every.total_seconds() / 3600
+    return {1: "hour", 24: "day"}.get(int(hours), f"{hours:g} hours")
 
 
 def _table(figures: tuple[Figure, ...]) -> Table:
