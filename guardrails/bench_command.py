@@ -13,10 +13,13 @@ from guardrails.errors import ConfigError
 CHECKOUT = Path(__file__).parent.parent
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
-    """Measure the proxy with guards off and on; ARGUMENTS go to tests/bench."""
+    """Measure the proxy with guards off and on; `banister bench -- --help` says more.
+
+    ARGUMENTS go to tests/bench.
+    """
     if not (CHECKOUT / "tests" / "bench" / "__main__.py").exists():
         raise ConfigError("`banister bench` needs a checkout of the project: it runs tests/bench.")
     command = (sys.executable, "-m", "tests.bench", *arguments)

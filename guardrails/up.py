@@ -19,6 +19,7 @@ from guardrails import demo_model
 from guardrails.addresses import free_port, require_free
 from guardrails.children import Children
 from guardrails.database import migrate
+from guardrails.database_url import libpq_url
 from guardrails.errors import ConfigError
 from guardrails.programs import Programs
 from guardrails.progress import Steps
@@ -137,7 +138,7 @@ class _Product:
 
     def _tell(self, seconds: float) -> None:
         programs, model = self._programs, self._models[0]
-        url = self._programs.database_url
+        url = libpq_url(self._programs.database_url)
         lines = [
             "",
             f"Banister is up after {seconds:.1f} s. Ctrl-C stops it.",
