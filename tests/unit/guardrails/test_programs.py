@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from guardrails.programs import Programs
 from guardrails.settings import Settings, UpstreamSettings
+
+
+@pytest.fixture(autouse=True)
+def _sockets_in_a_directory_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A long data directory gets its socket beside it, under the temporary directory.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
