@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from guardrails.errors import ConfigError
 from guardrails.text import checksums
+from guardrails.text.prefixes import Beginnings
 from guardrails.types import Detection
 
 RUNS_IN = "loop"
@@ -120,6 +121,7 @@ class Patterns:
                 f"{name} has more words and regexes than one automaton holds; "
                 "give some of them to a second detector with `kind: patterns`."
             )
+        self._beginnings = Beginnings(pattern.regex.pattern for pattern in patterns)
         # The automaton builds its states as it meets them: let the first caller not pay for that.
         self.find(_WARM_UP)
 
@@ -147,6 +149,26 @@ class Patterns:
             Detection(p.label, p.score, start=at(start), end=at(end), evidence=p.id)
             for start, end, p in _outermost(spans)
         ]
+
+    def live_from(self, text: str) -> int:
+        """Where the earliest match that more text may still complete begins; else the length.
+
+        Cost: about 30 µs for 100 characters; see `prefixes`.
+        """
+        live = self._beginnings.live_from(text)
+        for pattern in self._patterns:
+            if pattern.until and (opened := _opened(pattern, text)) is not None:
+                live = min(live, opened)
+        return live
+
+
+def _opened(pattern: _Pattern, text: str) -> int | None:
+    """Where a span begins that goes on until something that has not come yet."""
+    data = text.encode("utf-8", "replace")
+    for match in pattern.regex.finditer(data):
+        if len(data) - match.end() <= _UNTIL_BYTES and not pattern.until.search(data, match.end()):
+            return len(data[: match.start()].decode("utf-8", "ignore"))
+    return None
 
 
 def _options(max_mem: int = 16 << 20) -> re2.Options:

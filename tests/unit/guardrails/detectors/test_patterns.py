@@ -182,3 +182,16 @@ def test_hostile_repetition_stays_linear(unit):
 def test_no_text_of_numbers_and_signs_breaks_a_check(text):
     for detection in PATTERNS.find(text):
         assert text[detection.start : detection.end]
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("The key is AKIAIOSF", "AKIAIOSF"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE. Then ", "-----BEGIN PRIVATE KEY-----\nMIIE. Then "),
+        ("-----BEGIN PRIVATE KEY-----\nM\n-----END PRIVATE KEY-----\nDone. ", ""),
+        ("Nothing to see here. ", ""),
+    ],
+)
+def test_what_may_still_become_a_match_is_live(text, held):
+    assert text[create("patterns", {}).live_from(text) :].strip() == held.strip()

@@ -1,0 +1,49 @@
+"""Cutting a growing text."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardrails.text.clauses import HARD_CHARACTERS, MOST_CHARACTERS, Cuts, pieces
+
+SAID = (
+    "Sure, here is what I found. A banister is the handrail of a stair, with its posts; it keeps "
+    "people from falling. 扶手是楼梯的一部分，用来防止人们从楼梯上跌落下来，也可以作为装饰。"
+)
+
+
+def grown(text, sizes):
+    cuts, found, size = Cuts(), [], 0
+    for step in sizes:
+        size = min(len(text), size + step)
+        found += cuts.of(text[:size])
+    return found + list(cuts.of(text, whole=True))
+
+
+def test_clauses_are_cut_at_their_ends():
+    cuts = [0, *Cuts().of(SAID, whole=True)]
+    clauses = [SAID[a:b] for a, b in itertools.pairwise(cuts)]
+    assert "".join(clauses) == SAID
+    assert clauses[0] == "Sure, here is what I found."
+    assert clauses[1] == " A banister is the handrail of a stair,"
+
+
+@given(st.text(alphabet="ab .,。\n", max_size=300), st.lists(st.integers(1, 40), max_size=40))
+def test_how_a_text_arrives_changes_no_cut(text, sizes):
+    assert grown(text, sizes) == list(Cuts().of(text, whole=True))
+
+
+@given(st.text(alphabet="ab .,。\n", max_size=400))
+def test_pieces_cover_the_text_each_with_the_one_before(text):
+    cuts = [0, *Cuts().of(text, whole=True)]
+    assert cuts[-1] == len(text)
+    assert all(0 < b - a <= HARD_CHARACTERS for a, b in itertools.pairwise(cuts))
+    assert [end for _, end in pieces(text)] == cuts[1:]
+    assert [start for start, _ in pieces(text)] == [0, *cuts][: len(cuts) - 1]
+
+
+def test_a_long_word_is_cut_at_last():
+    assert pieces("x" * 200)[0] == (0, HARD_CHARACTERS)
+    words = "word " * 30
+    assert pieces(words)[0][1] <= MOST_CHARACTERS + 5
