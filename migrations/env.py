@@ -11,10 +11,12 @@ from guardrails.database_url import sqlalchemy_url
 from guardrails.exchange_log.tables import metadata
 from guardrails.settings import Settings
 
+PARTITIONS = ("exchanges_", "exchange_texts_")
+
 
 def ours(_object: Any, name: str | None, kind: str, reflected: bool, _compared: Any) -> bool:
     """Whether autogenerate should look at it: not at partitions, which are made every day."""
-    return not (kind == "table" and reflected and (name or "").startswith("exchanges_"))
+    return not (kind == "table" and reflected and (name or "").startswith(PARTITIONS))
 
 
 def run() -> None:

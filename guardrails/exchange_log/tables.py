@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    Date,
     DateTime,
     Double,
     Float,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     Unicode,
@@ -44,6 +46,7 @@ metadata = MetaData(
 
 _NOW = text("now()")
 _MADE_ID = text("gen_random_uuid()")
+_STEP = "Seconds: 60 or 3600"
 
 
 def _time(name: str, *, nullable: bool = False, made: bool = False) -> Column[object]:
@@ -93,10 +96,175 @@ exchanges = Table(
     Column("reasons", JSONB, nullable=False),
     Column("uncovered", JSONB, nullable=False),
     Column("bytes", Integer, nullable=False, comment="Size of the record as JSON"),
+    Column(
+        "xact",
+        BigInteger,
+        nullable=False,
+        server_default=text("(pg_current_xact_id()::text)::bigint"),
+        comment="The transaction that wrote it",
+    ),
+    Column(
+        "salt",
+        Uuid,
+        nullable=False,
+        server_default=_MADE_ID,
+        comment="Keeps text_digest from being guessed; erased with it",
+    ),
+    _time("erased_at", nullable=True),
+    Column("erasure", Uuid, comment="Which erasure took its texts"),
+    Column("text_digest", LargeBinary, comment="What the erased texts hashed to"),
     Index(None, "started_at", "id"),
     Index(None, "decision", "started_at", "id"),
     Index(None, "route", "started_at", "id"),
+    Index(None, "tenant", "started_at", "id"),
+    Index(
+        "exchanges_model_started_at_id_idx",
+        text('"left"(gen_ai_request_model, 200)'),
+        "started_at",
+        "id",
+    ),
+    Index(None, "xact"),
+    Index(
+        "exchanges_end_user_idx",
+        text("exchange_end_user(request)"),
+        postgresql_where=text("exchange_end_user(request) IS NOT NULL"),
+    ),
     postgresql_partition_by="RANGE (started_at)",
+)
+
+exchange_texts = Table(
+    "exchange_texts",
+    metadata,
+    Column("started_at", DateTime(timezone=True), primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("search", TSVECTOR, nullable=False),
+    Index(None, "search", postgresql_using="gin"),
+    postgresql_partition_by="RANGE (started_at)",
+)
+
+
+def _counts_key() -> tuple[Column[object], ...]:
+    return (
+        Column("step", Integer, primary_key=True, autoincrement=False, comment=_STEP),
+        Column("start", DateTime(timezone=True), primary_key=True),
+        *(
+            Column(name, Text, primary_key=True)
+            for name in ("route", "model", "tenant", "decision")
+        ),
+    )
+
+
+exchange_counts = Table(
+    "exchange_counts",
+    metadata,
+    *_counts_key(),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in (
+            "exchanges",
+            "failed",
+            "abandoned",
+            "reached",
+            "input_tokens",
+            "output_tokens",
+        )
+    ),
+)
+
+label_counts = Table(
+    "label_counts",
+    metadata,
+    *_counts_key(),
+    Column("detector", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("shadow", Boolean, primary_key=True),
+    Column("exchanges", BigInteger, nullable=False),
+)
+
+duration_counts = Table(
+    "duration_counts",
+    metadata,
+    Column("step", Integer, primary_key=True, autoincrement=False, comment=_STEP),
+    Column("start", DateTime(timezone=True), primary_key=True),
+    Column(
+        "bucket",
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Whole part of 20 × ln(milliseconds)",
+    ),
+    Column("exchanges", BigInteger, nullable=False),
+)
+
+log_progress = Table(
+    "log_progress",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column(
+        "xact",
+        BigInteger,
+        nullable=False,
+        server_default="0",
+        comment="Rows of older transactions are done",
+    ),
+)
+
+exchange_seals = Table(
+    "exchange_seals",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("xact_from", BigInteger, nullable=False),
+    Column("xact_to", BigInteger, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column(
+        "leaves",
+        LargeBinary,
+        nullable=False,
+        comment="24 bytes a row: its id and 8 of its digest",
+    ),
+    Column("digest", LargeBinary, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("keyed", Boolean, nullable=False),
+    _time("sealed_at"),
+    Column("note", Text),
+    CheckConstraint("kind IN ('rows', 'erasure', 'dropped')", name="kind"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=_MADE_ID),
+    Column("kind", Text, nullable=False),
+    Column("tenant", Text),
+    Column("end_user", Text, comment="exchange_end_user, or that of the pseudonym"),
+    Column("exchange_id", Uuid),
+    _time("since", nullable=True),
+    _time("until", nullable=True),
+    Column("reason", Text, nullable=False),
+    _time("made_at", made=True),
+    Column("made_by", Text, nullable=False),
+    _time("released_at", nullable=True),
+    CheckConstraint("kind IN ('legal', 'evidence')", name="kind"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=_MADE_ID),
+    Column("kind", Text, nullable=False),
+    Column("tenant", Text),
+    Column("route", Text),
+    Column("end_users", ARRAY(Text), comment="exchange_end_user of the name and its pseudonym"),
+    _time("until"),
+    _time("requested_at"),
+    Column("requested_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("erased", BigInteger, nullable=False, server_default="0"),
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("kind IN ('request', 'retention')", name="kind"),
 )
 
 rejected_records = Table(
