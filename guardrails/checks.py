@@ -25,7 +25,8 @@ _HELD_SECONDS = 0.004
 _DESCRIBE_SECONDS = 5.0
 _LATE = "the deadline passed"
 
-Where = tuple[Stage, str]
+Where = tuple[Stage, str, int]
+"""What a rule looks at as one: a stage and a role, in an answer of one choice."""
 
 
 class Checker:
@@ -54,6 +55,15 @@ class Checker:
         if self._inference is not None:
             await self._learn(self._inference, _DESCRIBE_SECONDS)
 
+    def finders(self, detectors: Collection[str]) -> frozenset[str]:
+        """Which of some detectors find spans, in the event loop."""
+        return frozenset(detectors) & self._finders.keys()
+
+    def live_from(self, finders: Collection[str], text: str) -> int:
+        """From where on more text may still make a match; 0 where a finder cannot tell."""
+        live = (getattr(self._finders[name], "live_from", _everything) for name in finders)
+        return min((from_(text) for from_ in live), default=len(text))
+
     async def run(
         self,
         detectors: Collection[str],
@@ -64,8 +74,9 @@ class Checker:
     ) -> tuple[Check, ...]:
         """One check a detector, in the order of their names.
 
-        A check holds, for every label, its highest score on each stage and role, and every span
-        that a finder found; offsets are into the segments' own texts. Never raises for a fault.
+        A check holds, for every label, its highest score on each stage and role (in an answer of
+        each choice), and every span that a finder found; offsets are into the segments' own texts.
+        Never raises for a fault.
         """
         names = sorted(detectors)
         if not names:
@@ -147,7 +158,11 @@ class _Run:
         self._held_since = now()
         self.expires_at = self._held_since + timeout_seconds
         self._segments = segments
-        self._wheres: list[Where] = [(segment.stage, segment.role) for segment in segments]
+        # A request passes whole or not at all, but each choice of an answer is judged by itself.
+        self._wheres: list[Where] = [
+            (segment.stage, segment.role, segment.index if side is Stage.OUTPUT else 0)
+            for segment in segments
+        ]
         self._readings: list[Reading] = []
 
     async def read(self) -> None:
@@ -197,7 +212,7 @@ class _Run:
     def highest(
         self, labels: Sequence[str], places: Places, scored: Scored
     ) -> tuple[Detection, ...]:
-        """The highest score of each label on each stage and role."""
+        """The highest score of each label on each stage, role and choice."""
         best: dict[tuple[Where, int], tuple[float, int, Span | None]] = {}
         for standing, scores, spans in zip(
             places.values(), scored.scores, scored.spans, strict=True
@@ -234,6 +249,10 @@ class _Run:
         if self.now() - self._held_since > _HELD_SECONDS:
             await asyncio.sleep(0)
             self._held_since = self.now()
+
+
+def _everything(_text: str) -> int:
+    return 0
 
 
 def _at(hit: Detection, number: int, span: Span | None) -> Detection:

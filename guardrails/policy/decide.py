@@ -91,7 +91,7 @@ class Ruling:
                     for detection in found.get((rule.detector, rule.label), ())
                     if _kind(segments[detection.segment]) in kinds
                 ]
-                reasons += _apply(rule, side, seen)
+                reasons += _apply(rule, side, seen, segments)
         action = strictest(reason.action for reason in reasons if not reason.shadow)
         return Verdict(action, tuple(reasons))
 
@@ -137,13 +137,20 @@ def _covers(rule: Rule, kind: Kind) -> bool:
     return stage in rule.stage and (rule.roles is None or role in rule.roles)
 
 
-def _apply(rule: Rule, side: Stage, seen: Sequence[Detection]) -> list[Reason]:
+def _apply(
+    rule: Rule, side: Stage, seen: Sequence[Detection], segments: Sequence[Segment]
+) -> list[Reason]:
     if not seen:
         return [_unchecked(rule, side, f"no score for {rule.label}")]
     fired = [detection for detection in seen if detection.score >= rule.threshold]
-    if fired and rule.action is not Action.REDACT:
-        # A redacting rule needs each span, for each is cut out of its text; others the worst.
-        fired = [max(fired, key=lambda detection: detection.score)]
+    if rule.action is not Action.REDACT:
+        # A redacting rule needs each span, for each is cut out of its text. Others need the worst:
+        # of the request, or of each choice of an answer, for each choice is withheld by itself.
+        worst: dict[int, Detection] = {}
+        for detection in sorted(fired, key=lambda detection: detection.score):
+            choice = segments[detection.segment].index if side is Stage.OUTPUT else 0
+            worst[choice] = detection
+        fired = list(worst.values())
     return [_reason(rule, side, detection) for detection in fired]
 
 

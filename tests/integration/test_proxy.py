@@ -424,3 +424,15 @@ async def test_a_key_opens_its_routes_until_it_is_revoked(serve: Serve, postgres
     tenants = {row["tenant"] for row in rows if row["failure_code"] is None}
     assert tenants == {"acme"}
     assert token not in str(rows)
+
+
+async def test_of_several_choices_every_one_at_fault_is_withheld(serve: Serve):
+    choices = [
+        {"index": n, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for n, text in enumerate(["fine", "xyzzy", "also xyzzy"])
+    ]
+    async with fakes.upstream(fakes.reply({"id": "c", "choices": choices})) as model:
+        async with serve(model.url, rules=(BLOCK_OUTPUT,)) as b:
+            answer = await post(b, json={"model": "small", "messages": ASK, "n": 3})
+    said = [choice["message"]["content"] for choice in answer.json()["choices"]]
+    assert said == ["fine", "Declined.", "Declined."]

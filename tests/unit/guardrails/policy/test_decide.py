@@ -130,6 +130,19 @@ def test_a_redacting_rule_gives_every_span_and_a_blocking_one_its_highest_score(
     assert [reason.score for reason in decide([rule()], [found]).reasons] == [0.9]
 
 
+def test_every_choice_at_fault_has_a_reason_of_its_own():
+    choices = [Segment(Stage.OUTPUT, "assistant", n, ("choices", n), "x") for n in range(3)]
+    found = check(
+        Detection("insult", 0.9, segment=0),
+        Detection("insult", 0.1, segment=1),
+        Detection("insult", 0.6, segment=2),
+        side=Stage.OUTPUT,
+    )
+    ruling = Ruling(Policy(name="p", rules=(rule(stage=["output"]),)))
+    verdict = ruling.decide([found], choices, side=Stage.OUTPUT, route="r", caller=CALLER)
+    assert sorted(reason.segment for reason in verdict.reasons) == [0, 2]
+
+
 def test_only_detectors_that_a_rule_needs_are_asked_for():
     ruling = Ruling(
         Policy(
