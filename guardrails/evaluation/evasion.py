@@ -33,8 +33,8 @@ _PLAIN = "abcdefghijklmnopqrstuvwxyz"
 _CYRILLIC_GREEK = dict(zip("aceiopsxyjhkmtbnv", "асеіορѕхуϳһкмтЬпν", strict=True))
 # One look-alike a letter from scripts that are rarely used for this, `.` for none.
 _WIDE_ALPHABETS = (
-    "ᗩᗷᑕᗪᗴᖴᏀᕼIᒍᏦᒪᗰᑎOᑭɊᖇᔕTᑌᐯᗯ᙭YᘔABCD"[:26],
-    "ąҍçժҽƒցհìʝҟӀʍղօքզɾʂէմѵառ×վՀ".replace("×", "ӿ")[:27].replace("ա", "")[:26],
+    "ᗩᗷᑕᗪᗴᖴᏀᕼIᒍᏦᒪᗰᑎOᑭɊᖇᔕTᑌᐯᗯ᙭Yᘔ",
+    "ąҍçժҽƒցհìʝҟӀʍղօքզɾʂէմѵառӿվՀ",
     "ค๒ς๔єŦﻮђเןкl๓ภ๏קợгรtยשฬאץz",
     "ɑɓƈɗɘʄɠɦɨʝƙɭɱɲɵƥʠɾʂƭʉʋɯʗɣʐ",
     "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑ.ꓣꓢꓔꓴꓦꓪꓫꓬꓜ",
@@ -101,9 +101,8 @@ def _smuggled(text: str, _rng: random.Random) -> str:
     )
 
 
-def _bidi(text: str, rng: random.Random) -> str:
-    """Right-to-left overrides around every word, which is written backwards: it looks the same."""
-    del rng
+def _bidi(text: str, _rng: random.Random) -> str:
+    """Every word backwards between overrides of the direction: it looks the same."""
     return re.sub(r"[A-Za-z]{2,}", lambda match: f"\u202e{match[0][::-1]}\u202c", text)
 
 
@@ -174,8 +173,7 @@ TRANSFORMATIONS: Mapping[str, Transformation] = {
 class Effect(msgspec.Struct, frozen=True):
     """What one transformation does.
 
-    `lost` is how much of the recall on the rows as written is gone, in [-1, 1]; `unchanged` is the
-    share of benign twins whose canonical reading is that of the text as written.
+    `lost` is how much of the recall on the rows as written is gone, in [-1, 1].
     """
 
     transformation: str
