@@ -375,6 +375,39 @@ monitor_runs = Table(
     CheckConstraint("status IN ('OK', 'DRIFT', 'NO_DATA', 'FAILED')", name="status"),
 )
 
+drift_references = Table(
+    "drift_references",
+    metadata,
+    Column("id", Uuid, primary_key=True, server_default=_MADE_ID),
+    Column("job", Text, nullable=False),
+    Column(
+        "versions",
+        Text,
+        nullable=False,
+        comment="The model, template and policy versions that it was taken under",
+    ),
+    _time("window_start"),
+    _time("window_end"),
+    Column("n", BigInteger, nullable=False),
+    _time("frozen_at", made=True),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("job", "versions"),
+)
+
+drift_states = Table(
+    "drift_states",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("window_end", DateTime(timezone=True), primary_key=True),
+    Column(
+        "reference_id",
+        Uuid,
+        ForeignKey("drift_references.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("body", LargeBinary, nullable=False),
+)
+
 # As APScheduler 3.11 makes it; made by us, because two schedulers that start on an empty database
 # both try to, and one of them fails.
 apscheduler_jobs = Table(
