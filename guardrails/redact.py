@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from guardrails.types import Action, Reason, Segment, Stage
-from guardrails.wire.pointers import Pointer, replaced
+from guardrails.wire.pointers import Pointer, found_at, replaced
 
 
 def redacted(body: Any, segments: Sequence[Segment], reasons: Sequence[Reason], side: Stage) -> Any:
@@ -22,8 +24,10 @@ def redacted(body: Any, segments: Sequence[Segment], reasons: Sequence[Reason], 
             start = 0 if reason.start is None else reason.start
             end = len(segment.text) if reason.end is None else reason.end
             spans[reason.segment or 0].append((start, end, reason.label))
-    texts: dict[Pointer, str] = {
-        segments[number].pointer: without(segments[number].text, found)
+    texts: dict[Pointer, Any] = {
+        segments[number].pointer: _like(
+            found_at(body, segments[number].pointer), without(segments[number].text, found)
+        )
         for number, found in spans.items()
     }
     return replaced(body, texts) if texts else body
@@ -38,3 +42,15 @@ def without(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
             pieces += text[position:start], f"[{label}]"
         position = max(position, end)
     return "".join(pieces) + text[position:]
+
+
+def _like(before: Any, text: str) -> Any:
+    """The text, as an object again where it was the JSON of one (a tool's input, a schema)."""
+    if isinstance(before, str):
+        return text
+    try:
+        changed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # The span went over the JSON's own marks: nothing of it can be kept.
+        changed = None
+    return changed if isinstance(changed, type(before)) else type(before)()

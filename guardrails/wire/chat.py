@@ -10,10 +10,13 @@ import orjson
 from guardrails.errors import BadRequest
 from guardrails.grounding import cite
 from guardrails.types import Exchange, Segment, Stage, Usage
-from guardrails.wire import sse
+from guardrails.wire import fields, sse
 from guardrails.wire.body import wrong_type
+from guardrails.wire.deltas import Delta, Lane
+from guardrails.wire.pointers import Pointer
 from guardrails.wire.results import (
-    blocking_segments,
+    choices_at_fault,
+    error_body,
     guardrail,
     prompt_results,
     side_results,
@@ -27,6 +30,10 @@ PATH = "/chat/completions"
 WITHHELD = "[This turn was withheld by the content policy.]"
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _FIXED_DELTAS = frozenset({"role", "type", "id", "object", "index"})
+_REASONING = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
+# Fields of a message that are taken in by name; every other one is read as it stands.
+_KNOWN_INPUT = frozenset({"role", "content", "refusal", "tool_calls", "function_call"})
+_KNOWN_OUTPUT = _KNOWN_INPUT | {"audio", "annotations"}
 
 
 def check_request(body: dict[str, Any], *, most_messages: int) -> None:
@@ -70,12 +77,28 @@ def inputs(body: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
         texts.add_content(stage, role, number, (*at, "content"), message.get("content"))
         texts.add(stage, role, number, (*at, "refusal"), message.get("refusal"))
         texts.add_calls(number, at, message)
-    for number, tool in enumerate(body.get("tools") or ()):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict):
-            where = ("tools", number, "function", "description")
-            texts.add(Stage.INPUT, "tool_definition", number, where, function.get("description"))
+        if not message.keys() <= _KNOWN_INPUT:
+            _add_rest(texts, stage, role, number, at, message, _KNOWN_INPUT)
+    for field in ("tools", "functions"):
+        for number, tool in enumerate(body.get(field) or ()):
+            fields.read(texts, Stage.INPUT, "tool_definition", number, (field, number), tool)
     return texts.done()
+
+
+def _add_rest(
+    texts: Texts,
+    stage: Stage,
+    role: str,
+    index: int,
+    at: Pointer,
+    message: dict[str, Any],
+    known: frozenset[str],
+) -> None:
+    """The fields that are not taken in by name: unknown ones are read, never trusted."""
+    rest = {field: value for field, value in message.items() if field not in known}
+    reasoning = {field: rest.pop(field) for field in _REASONING & rest.keys()}
+    fields.read(texts, stage, "reasoning", index, at, reasoning)
+    fields.read(texts, stage, role, index, at, rest)
 
 
 def question(body: dict[str, Any]) -> str | None:
@@ -123,10 +146,13 @@ def outputs(answer: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...
         texts.add_content(
             Stage.OUTPUT, "assistant", index, (*at, "content"), message.get("content")
         )
-        for field in ("refusal", "reasoning_content", "reasoning"):
-            role = "assistant" if field == "refusal" else "reasoning"
-            texts.add(Stage.OUTPUT, role, index, (*at, field), message.get(field))
+        texts.add(Stage.OUTPUT, "assistant", index, (*at, "refusal"), message.get("refusal"))
         texts.add_calls(index, at, message)
+        if not message.keys() <= _KNOWN_OUTPUT:
+            _add_rest(texts, Stage.OUTPUT, "assistant", index, at, message, _KNOWN_OUTPUT)
+        if message.get("annotations"):
+            where = (*at, "annotations")
+            fields.read(texts, Stage.OUTPUT, "assistant", index, where, message["annotations"])
         audio = message.get("audio")
         if isinstance(audio, dict):
             where = (*at, "audio", "transcript")
@@ -169,7 +195,9 @@ def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
         at_fault = set(range(count))
     else:
         answer, given = exchange.completion, exchange.completion["choices"]
-        at_fault = {exchange.outputs[i].index for i in blocking_segments(exchange)}
+        at_fault = choices_at_fault(
+            exchange, (choice.get("index", number) for number, choice in enumerate(given))
+        )
     results = side_results(exchange, Stage.OUTPUT)
     choices = [
         _withheld(exchange, choice, message, results)
@@ -228,6 +256,17 @@ def _withheld(
     }
 
 
+def failed(exchange: Exchange) -> dict[str, Any]:
+    """The error that a failed exchange gets."""
+    assert exchange.failure is not None  # noqa: S101 - only failed exchanges come here
+    return error_body(exchange.failure)
+
+
+def named(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """An answer or an event under the model name that the caller asked for."""
+    return body if body.get("model") in (None, model) else {**body, "model": model}
+
+
 END = sse.DONE_EVENT
 
 
@@ -245,6 +284,11 @@ class Fold:
     def __init__(self) -> None:
         self._answer: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether a choice has come to its end, so that this is more than a stump."""
+        return any(choice.get("finish_reason") for choice in self._choices.values())
 
     def add(self, chunk: dict[str, Any]) -> None:
         """Take in one chunk; unknown fields are kept, the last one wins."""
@@ -354,4 +398,74 @@ def unfold(answer: dict[str, Any], *, include_usage: bool) -> Iterator[dict[str,
         extra = {"guardrail": answer["guardrail"]} if last and "guardrail" in answer else {}
         yield {**base, "choices": [end], **extra}
     if include_usage:
+        yield {**base, "choices": [], "usage": answer.get("usage")}
+
+
+def deltas(event: dict[str, Any]) -> list[Delta]:
+    """Every piece of text in one chunk; an unknown field is a lane too, logprobs are none."""
+    found: list[Delta] = []
+    for number, choice in enumerate(event.get("choices") or ()):
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            continue
+        index = choice.get("index", 0)
+        for field, value in delta.items():
+            if not value or field in _FIXED_DELTAS:
+                continue
+            stage = Stage.TOOL_CALL if field in ("tool_calls", "function_call") else Stage.OUTPUT
+            role = "reasoning" if field in _REASONING else "assistant"
+            at: Pointer = ("choices", number, "delta", field)
+            to: Pointer = ("choices", index, "message", field)
+            if isinstance(value, str):
+                found.append(Delta(Lane(stage, role, index, to), at, value))
+            else:
+                _add_deltas(found, Lane(stage, role, index, to), at, value)
+    return found
+
+
+def _add_deltas(found: list[Delta], lane: Lane, at: Pointer, node: Any) -> None:
+    if isinstance(node, str):
+        if node:
+            found.append(Delta(lane, at, node))
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            place = item.get("index", number) if isinstance(item, dict) else number
+            _add_deltas(found, _below(lane, place), (*at, number), item)
+    elif isinstance(node, dict):
+        for field, value in node.items():
+            if field not in _FIXED_DELTAS and field not in fields.OPAQUE:
+                _add_deltas(found, _below(lane, field), (*at, field), value)
+
+
+def _below(lane: Lane, step: str | int) -> Lane:
+    return Lane(lane.stage, lane.role, lane.index, (*lane.pointer, step))
+
+
+def stopped(exchange: Exchange, message: str, released: bool) -> Iterator[dict[str, Any]]:
+    """What ends a stream that the policy stopped: the notice if nothing was said, then the end.
+
+    Every choice ends: those at fault, or all when that is not known, with `content_filter`; the
+    others with the reason that the model gave.
+    """
+    answer = blocked(exchange, message)
+    base = {
+        field: value
+        for field, value in answer.items()
+        if field not in ("choices", "usage", "guardrail", "prompt_filter_results")
+    }
+    base["object"] = "chat.completion.chunk"
+    if not released:
+        wanted = exchange.request.get("stream_options") or {}
+        yield from unfold(answer, include_usage=bool(wanted.get("include_usage")))
+        return
+    results = {"content_filter_results": side_results(exchange, Stage.OUTPUT)}
+    last = len(answer["choices"]) - 1
+    for number, choice in enumerate(answer["choices"]):
+        reason = choice.get("finish_reason") or "content_filter"
+        end = {"index": choice.get("index", number), "delta": {}, "finish_reason": reason}
+        if reason == "content_filter":
+            end |= results
+        extra = {"guardrail": answer["guardrail"]} if number == last else {}
+        yield {**base, "choices": [end], **extra}
+    if (exchange.request.get("stream_options") or {}).get("include_usage"):
         yield {**base, "choices": [], "usage": answer.get("usage")}

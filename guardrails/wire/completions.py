@@ -8,8 +8,9 @@ from typing import Any
 from guardrails.types import Exchange, Segment, Stage
 from guardrails.wire import chat
 from guardrails.wire.body import wrong_type
+from guardrails.wire.deltas import Delta, Lane
 from guardrails.wire.results import (
-    blocking_segments,
+    choices_at_fault,
     guardrail,
     prompt_results,
     side_results,
@@ -21,6 +22,8 @@ PROTOCOL = "completions"
 PATH = "/completions"
 
 usage = chat.usage
+failed = chat.failed
+named = chat.named
 frame = chat.frame
 END = chat.END
 finished = with_results
@@ -110,7 +113,9 @@ def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
         at_fault = set(range(count))
     else:
         answer, given = exchange.completion, exchange.completion["choices"]
-        at_fault = {exchange.outputs[i].index for i in blocking_segments(exchange)}
+        at_fault = choices_at_fault(
+            exchange, (choice.get("index", number) for number, choice in enumerate(given))
+        )
     withheld = {
         "text": message,
         "logprobs": None,
@@ -139,6 +144,11 @@ class Fold:
         self._choices: dict[int, dict[str, Any]] = {}
         self._texts: dict[int, list[str]] = {}
 
+    @property
+    def ended(self) -> bool:
+        """Whether a choice has come to its end."""
+        return any(choice.get("finish_reason") for choice in self._choices.values())
+
     def add(self, chunk: dict[str, Any]) -> None:
         """Take in one chunk; unknown fields are kept, the last one wins."""
         for field, value in chunk.items():
@@ -166,3 +176,30 @@ def unfold(answer: dict[str, Any], *, include_usage: bool) -> Iterator[dict[str,
         yield {**base, "choices": [choice]}
     if include_usage:
         yield {**base, "choices": [], "usage": answer.get("usage")}
+
+
+def deltas(event: dict[str, Any]) -> list[Delta]:
+    """The piece of text of each choice."""
+    return [
+        Delta(
+            Lane(Stage.OUTPUT, "assistant", index, ("choices", index, "text")),
+            ("choices", number, "text"),
+            choice["text"],
+        )
+        for number, choice in enumerate(event.get("choices") or ())
+        if choice.get("text")
+        for index in (choice.get("index", 0),)
+    ]
+
+
+def stopped(exchange: Exchange, message: str, released: bool) -> Iterator[dict[str, Any]]:
+    """What ends a stream that the policy stopped: the notice if nothing was said, then the end."""
+    answer = blocked(exchange, message)
+    if released:
+        choices = [
+            {**choice, "text": "", "finish_reason": choice.get("finish_reason") or "content_filter"}
+            for choice in answer["choices"]
+        ]
+        answer = {**answer, "choices": choices}
+    wanted = exchange.request.get("stream_options") or {}
+    yield from unfold(answer, include_usage=bool(wanted.get("include_usage")))

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from guardrails.types import Exchange, Segment, Usage
+from guardrails.wire.chat import failed as failed
 from guardrails.wire.completions import add_prompt, check_prompt
 from guardrails.wire.results import blocked_error
 from guardrails.wire.texts import Texts

@@ -11,6 +11,7 @@ from typing import Any
 
 from guardrails.errors import BadRequest
 from guardrails.types import Check, Exchange, Segment, Stage
+from guardrails.wire.chat import failed as failed
 from guardrails.wire.completions import add_prompt, check_prompt
 from guardrails.wire.texts import TEXT_PARTS, Texts
 

@@ -15,6 +15,13 @@ def replaced(body: Any, texts: Mapping[Pointer, Any]) -> Any:
     return body
 
 
+def found_at(body: Any, pointer: Pointer) -> Any:
+    """What a pointer leads to."""
+    for step in pointer:
+        body = body[step]
+    return body
+
+
 def _replaced(node: Any, pointer: Pointer, value: Any) -> Any:
     if not pointer:
         return value

@@ -39,16 +39,20 @@ def side_results(exchange: Exchange, side: Stage) -> dict[str, Any]:
     return filter_results(reason for reason in exchange.verdict.reasons if reason.side is side)
 
 
-def blocking_segments(exchange: Exchange) -> set[int]:
-    """The output segments for which the answer is withheld."""
-    return {
-        reason.segment
-        for reason in exchange.verdict.reasons
-        if reason.side is Stage.OUTPUT
-        and reason.action is Action.BLOCK
-        and not reason.shadow
-        and reason.segment is not None
+def choices_at_fault(exchange: Exchange, choices: Iterable[int]) -> set[int]:
+    """The choices that are withheld: those that a rule found, or all where the fault is elsewhere.
+
+    The fault lies elsewhere when the request is blocked while its answer is already under way, or
+    when a rule has no text to point at.
+    """
+    blocking = [r for r in exchange.verdict.reasons if r.action is Action.BLOCK and not r.shadow]
+    found = {
+        exchange.outputs[reason.segment].index
+        for reason in blocking
+        if reason.side is Stage.OUTPUT and reason.segment is not None
     }
+    elsewhere = any(r.side is Stage.INPUT or r.segment is None for r in blocking)
+    return set(choices) if elsewhere or not found else found
 
 
 def guardrail(exchange: Exchange) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from guardrails.types import Segment, Stage
 from guardrails.wire.pointers import Pointer, shown
 
@@ -21,6 +23,13 @@ class Texts:
         """A string becomes a segment; None and the empty string are nothing to check."""
         if isinstance(text, str) and text:
             self.segments.append(Segment(stage, role, index, pointer, text))
+
+    def add_json(self, stage: Stage, role: str, index: int, pointer: Pointer, value: Any) -> None:
+        """An object is read as the JSON that the model sees, its keys with its values."""
+        if isinstance(value, str):
+            self.add(stage, role, index, pointer, value)
+        elif value:
+            self.add(stage, role, index, pointer, orjson.dumps(value).decode())
 
     def skip(self, pointer: Pointer, kind: str) -> None:
         """Note something that no detector reads."""

@@ -47,3 +47,13 @@ def test_shadow_rules_and_the_other_side_cut_nothing():
         make_reason(action=Action.FLAG, side=Stage.OUTPUT),
     ):
         assert redacted(body, (SEGMENT,), (reason,), Stage.OUTPUT) is body
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "left"), [(6, 9, {"a": "[insult]"}), (2, 3, {"[insult]": "bad"}), (4, 8, {})]
+)
+def test_in_an_object_the_span_goes_and_the_object_stays_one(start, end, left):
+    body = {"input": {"a": "bad"}}
+    segment = Segment(Stage.OUTPUT, "assistant", 0, ("input",), '{"a":"bad"}')
+    reason = make_reason(action=Action.REDACT, side=Stage.OUTPUT, start=start, end=end)
+    assert redacted(body, (segment,), (reason,), Stage.OUTPUT) == {"input": left}

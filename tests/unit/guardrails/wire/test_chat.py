@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from guardrails.errors import BadRequest
 from guardrails.types import Action, Stage, Verdict
 from guardrails.wire import chat
-from guardrails.wire.pointers import replaced
+from guardrails.wire.pointers import found_at, replaced
 from tests.factories import make_exchange, make_reason
 
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -66,6 +66,7 @@ def test_every_text_of_a_request_is_found_and_what_is_not_text_is_named():
         (Stage.TOOL_CALL, "assistant", "mail"),
         (Stage.TOOL_CALL, "assistant", '{"to":"a"}'),
         (Stage.TOOL_RESULT, "tool", "sent"),
+        (Stage.INPUT, "tool_definition", "mail"),
         (Stage.INPUT, "tool_definition", "Sends mail."),
     ]
     assert uncovered == ("messages[1].content[1]: image_url",)
@@ -103,6 +104,64 @@ def test_every_text_of_an_answer_is_found():
         (2, Stage.OUTPUT, "d"),
     ]
     assert uncovered == ("choices[2].message.audio: audio",)
+
+
+def test_an_unknown_field_is_read_and_never_trusted():
+    request = body(said("a", name="b", new={"deep": ["c"]}, reasoning="d"))
+    assert [(s.role, s.text) for s in chat.inputs(request)[0]] == [
+        ("user", "a"), ("reasoning", "d"), ("user", "b"), ("user", "c"),
+    ]  # fmt: skip
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {}}}}}
+    (_, name, schema) = chat.inputs(body(said("a"), tools=[tool]))[0]
+    assert (name.text, schema.text) == ("f", '{"properties":{"x":{}}}')
+    answer = {"choices": [{"index": 0, "message": {"content": "a", "new": "b"}}]}
+    assert [s.text for s in chat.outputs(answer)[0]] == ["a", "b"]
+
+
+def chunk(delta, index=0, finish=None, **fields):
+    choice = {"index": index, "delta": delta, "finish_reason": finish, **fields}
+    return {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}
+
+
+def tool_delta(arguments, number=0, **fields):
+    return {"tool_calls": [{"index": number, "function": {"arguments": arguments}, **fields}]}
+
+
+STREAM = [
+    chunk({"role": "assistant", "content": ""}),
+    chunk({"content": "Hel", "reasoning_content": "hm"}, logprobs={"content": [{"token": "Hel"}]}),
+    chunk({"content": "lo", "new": "odd"}),
+    chunk({"role": "assistant", "content": None}, 1),
+    chunk({"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "f"}}]}, 1),
+    chunk(tool_delta('{"a"'), 1),
+    chunk(tool_delta("{}", 1, id="c2"), 1),
+    chunk(tool_delta(":1}"), 1),
+    chunk({"refusal": "no"}, 1, "stop"),
+]
+
+
+def test_every_lane_of_a_stream_is_a_segment_of_the_whole_answer():
+    lanes = {}
+    for event in STREAM:
+        for delta in chat.deltas(event):
+            assert found_at(event, delta.pointer) == delta.text
+            lanes[delta.lane] = lanes.get(delta.lane, "") + delta.text
+    segments = chat.outputs(folded(STREAM))[0]
+    assert {
+        (lane.stage, lane.role, lane.index, lane.pointer, text) for lane, text in lanes.items()
+    } == {(s.stage, s.role, s.index, s.pointer, s.text) for s in segments}
+    assert len(lanes) == 7
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_stopped_stream_ends_its_choices_and_says_the_notice_only_if_nothing_was_said(released):
+    exchange = blocked_exchange(request=body(said("x"), stream_options={"include_usage": True}))
+    events = list(chat.stopped(exchange, "No.", released))
+    answer = folded(events)
+    assert answer["choices"][0]["finish_reason"] == "content_filter"
+    assert answer["choices"][0]["message"]["content"] == (None if released else "No.")
+    assert events[-1]["usage"] and events[-1]["choices"] == []
+    assert any("guardrail" in event for event in events)
 
 
 def test_the_question_is_the_last_user_turn():
@@ -175,6 +234,11 @@ def test_only_the_choices_at_fault_are_withheld():
     assert "bad" not in orjson.dumps(answer).decode()
 
 
+def test_a_request_that_is_blocked_while_its_answer_is_under_way_withholds_every_choice():
+    answer = chat.blocked(blocked_exchange(reply="half an ans"), "No.")
+    assert [choice["message"]["content"] for choice in answer["choices"]] == ["No."]
+
+
 def folded(chunks):
     fold = chat.Fold()
     for chunk in chunks:
@@ -183,10 +247,6 @@ def folded(chunks):
 
 
 def test_a_stream_folds_to_the_answer_that_would_have_come_unstreamed():
-    def chunk(delta, index=0, finish=None, **fields):
-        choice = {"index": index, "delta": delta, "finish_reason": finish, **fields}
-        return {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice]}
-
     def tool(arguments, **fields):
         return {"tool_calls": [{"index": 0, "function": {"arguments": arguments}, **fields}]}
 

@@ -62,3 +62,23 @@ def test_a_stream_folds_and_unfolds():
     for chunk in completions.unfold(answer, include_usage=False):
         again.add(chunk)
     assert again.result() == answer
+
+
+def test_the_lanes_of_a_stream_are_the_texts_of_its_choices():
+    event = {"choices": [{"index": 1, "text": "Yo"}, {"index": 0, "text": ""}]}
+    (delta,) = completions.deltas(event)
+    assert (delta.lane.index, delta.lane.pointer) == (1, ("choices", 1, "text"))
+    assert (delta.pointer, delta.text) == (("choices", 0, "text"), "Yo")
+
+
+@pytest.mark.parametrize(("released", "text"), [(False, "No."), (True, "")])
+def test_a_stopped_stream_says_the_notice_only_if_nothing_was_said(released, text):
+    exchange = make_exchange(
+        reply=None,
+        protocol="completions",
+        request={"prompt": "a"},
+        verdict=Verdict(Action.BLOCK, (make_reason(),)),
+    )
+    (event,) = completions.stopped(exchange, "No.", released)
+    assert event["choices"][0]["text"] == text
+    assert event["choices"][0]["finish_reason"] == "content_filter"
