@@ -17,11 +17,16 @@ _HEX = re.compile(
 _HEX_PAIR = re.compile(r"(?:0x)?([0-9A-Fa-f]{2})")
 _LINE_BREAK = re.compile(r"\r?\n")
 _SHORTEST = 16
+_LONG = 64
+_MOST_OF_A_CHARACTER = 3
+_CONTINUATION = bytes(range(0x80, 0xC0))
+_READABLE_SHARE = 0.6
 
 
 def readings(text: str) -> list[tuple[int, int, str]]:
     """Where such runs stand, and what they say.
 
+    A run at an end of the text may be part of a longer one, cut anywhere.
     Limits: base64 from 16 characters on, or shorter where it ends in `=`; hexadecimal from 5 bytes.
     """
     found = []
@@ -29,6 +34,9 @@ def readings(text: str) -> list[tuple[int, int, str]]:
         run = _LINE_BREAK.sub("", match[0])
         if len(run) >= _SHORTEST or (run.endswith("=") and len(run) % 4 == 0):
             said = _printable(_from_base64(run))
+            if not said and match.start() == 0 and len(run) >= _LONG:
+                rests = (_printable(_from_base64(run[at:])) for at in (1, 2, 3))
+                said = next(filter(None, rests), "")
             if said:
                 found.append((*match.span(), said))
     for match in _HEX.finditer(text):
@@ -48,11 +56,23 @@ def _from_base64(run: str) -> bytes:
 
 
 def _printable(data: bytes) -> str:
-    """The bytes as text, where they are text: printable, and mostly letters and spaces."""
+    """The bytes as text, where they are text: printable, and mostly letters and spaces.
+
+    Up to three bytes at either end may be the rest of a character.
+    """
     try:
         said = data.decode("utf-8")
     except UnicodeDecodeError:
-        return ""
+        rest = data.lstrip(_CONTINUATION)
+        if len(data) < _LONG or len(data) - len(rest) > _MOST_OF_A_CHARACTER:
+            return ""
+        try:
+            said = rest.decode("utf-8")
+        except UnicodeDecodeError as error:
+            if error.start < len(rest) - _MOST_OF_A_CHARACTER:
+                return ""
+            said = rest[: error.start].decode("utf-8")
     if len(said) < 4 or not all(c.isprintable() or c in "\n\r\t" for c in said):
         return ""
-    return said if sum(c.isalpha() or c == " " for c in said) >= 0.7 * len(said) else ""
+    readable = sum(c.isalpha() or c.isspace() for c in said)
+    return said if readable >= _READABLE_SHARE * len(said) else ""

@@ -26,6 +26,7 @@ _INVISIBLE = re.compile(
     "(?:\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)"
     f"|(?P<run>{_CLASS}+)"
 )
+_OVERRIDDEN = re.compile("\u202e([^\u202c-\u202e\u2066-\u2069\n]*)\u202c?")
 _JOINERS = "\u200c\u200d"
 _VIRAMA = 9
 _JOINED_LETTER = re.compile(
@@ -42,7 +43,11 @@ _IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af]")
 
 
 def remove_invisible(text: str) -> tuple[list[Edit], list[tuple[int, int, str]]]:
-    """The edits that remove them, and the texts that tags or selectors spelled, with places."""
+    """The edits that remove them, and the texts that they hide, with places.
+
+    Hidden is what tags or selectors spell, and what a reader sees where a right-to-left override
+    turns letters round.
+    """
     edits: list[Edit] = []
     hidden: list[tuple[int, int, str]] = []
     for match in _INVISIBLE.finditer(text):
@@ -56,6 +61,8 @@ def remove_invisible(text: str) -> tuple[list[Edit], list[tuple[int, int, str]]]
             edits.append((start, end, kept))
         if len(run) >= 4 and (said := _said(run)):
             hidden.append((start, end, said))
+    if "\u202e" in text:
+        hidden.append((0, len(text), _OVERRIDDEN.sub(lambda found: found[1][::-1], text)))
     return edits, hidden
 
 
@@ -78,9 +85,15 @@ def _kept(run: str, before: str, after: str) -> str:
     return ""
 
 
+def _is_tag(character: str) -> bool:
+    return (
+        "\U000e0020" <= character <= "\U000e007e" or character in "\U000e0009\U000e000a\U000e000d"
+    )
+
+
 def _said(run: str) -> str:
     """What the run spells, as ASCII in tags or bytes in variation selectors; empty for nothing."""
-    tags = "".join(chr(ord(c) - 0xE0000) for c in run if "\U000e0020" <= c <= "\U000e007e")
+    tags = "".join(chr(ord(c) - 0xE0000) for c in run if _is_tag(c))
     if len(tags) >= 4:
         return tags
     data = bytes(
@@ -92,4 +105,5 @@ def _said(run: str) -> str:
         said = data.decode("utf-8")
     except UnicodeDecodeError:
         return ""
-    return said if len(said) >= 4 and said.isprintable() else ""
+    is_text = all(c.isprintable() or c in "\n\r\t" for c in said)
+    return said if len(said) >= 4 and is_text else ""

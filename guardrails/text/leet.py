@@ -159,6 +159,11 @@ def _groups(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
         yield group
 
 
+def is_spelled(letters: str) -> bool:
+    """Whether letters in a row make a known word, or several."""
+    return _joined(letters) is not None
+
+
 def _joined(letters: str) -> str | None:
     """The words that the letters make, or None where they make none."""
     if letters.lower() in KNOWN:

@@ -9,7 +9,16 @@ from __future__ import annotations
 import re2
 from msgspec import Struct
 
-from guardrails.text import compatibility, confusables, edits, encoded, invisible, leet
+from guardrails.text import (
+    compatibility,
+    confusables,
+    edits,
+    encoded,
+    interrupted,
+    invisible,
+    leet,
+    rotated,
+)
 
 Reading = tuple[int, int, str]
 
@@ -18,7 +27,7 @@ _DEPTH = 3
 
 # One automaton says which steps may find something; most texts need none, in microseconds.
 _STEPS = re2.Set.SearchSet()
-_LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED = map(
+_LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED, _INTERRUPTED, _ROTATED = map(
     _STEPS.Add,
     (
         r"[A-Za-z][0-9@$!]+[A-Za-z]"
@@ -29,6 +38,8 @@ _LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED = map(
         invisible.HINT,
         compatibility.PILED_HINT,
         confusables.HINT,
+        interrupted.HINT,
+        rotated.HINT,
     ),
 )
 _STEPS.Compile()
@@ -37,8 +48,8 @@ _STEPS.Compile()
 class Canonical(Struct, frozen=True):
     """A text as detectors read it.
 
-    `extra` are further readings, decoded from base64, hexadecimal or hidden characters: start and
-    end in the ORIGINAL text, and what stands there, itself canonical.
+    `extra` are further readings, decoded from base64, hexadecimal, rot13 or hidden characters:
+    start and end in the ORIGINAL text, and what stands there, itself canonical.
     """
 
     text: str
@@ -86,6 +97,8 @@ def _normalise(text: str, depth: int) -> Canonical:
             text = _edited(text, compatibility.without_piles(text), layers)
         if _MIXED in steps:
             text = _edited(text, confusables.unmix_scripts(text), layers)
+        if _INTERRUPTED in steps:
+            text = _edited(text, interrupted.join_interrupted(text), layers)
         if _SPELLED in steps:
             text = _edited(text, leet.join_spelled(text), layers)
         if _LEET in steps:
@@ -95,6 +108,8 @@ def _normalise(text: str, depth: int) -> Canonical:
         steps = _STEPS.Match(text.encode("utf-8", "replace"))
     if steps and _ENCODED in steps:
         extra += _in_original(encoded.readings(text), layers)
+    if steps and _ROTATED in steps:
+        extra += _in_original(rotated.readings(text), layers)
     return Canonical(text, tuple(layers), tuple(_readable(extra, depth)) if depth else ())
 
 
