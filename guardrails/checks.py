@@ -136,7 +136,14 @@ class Checker:
             return run.failed(name, loaded.version, started, type(error).__name__)
         seconds = run.now() - started
         uncovered = tuple(scored.uncovered)
-        return Check(name, loaded.version, run.side, detections, seconds, uncovered=uncovered)
+        return Check(
+            name,
+            loaded.version,
+            run.side,
+            detections=detections,
+            seconds=seconds,
+            uncovered=uncovered,
+        )
 
 
 Places = dict[str, list[tuple[int, Span | None]]]
@@ -198,7 +205,8 @@ class _Run:
             logger.error("%s failed: %s", name, fault_of(error))
             return self.failed(name, finder.version, started, type(error).__name__)
         detections = (*found, *self._absent(finder.labels, found))
-        return Check(name, finder.version, self.side, detections, self.now() - started)
+        seconds = self.now() - started
+        return Check(name, finder.version, self.side, detections=detections, seconds=seconds)
 
     def places(self) -> Places:
         """Every distinct text that a scorer reads, encoded ones too, and where it stands."""
@@ -232,7 +240,7 @@ class _Run:
 
     def failed(self, name: str, version: str, started: float, why: str) -> Check:
         """A check that could not run."""
-        return Check(name, version, self.side, (), self.now() - started, why)
+        return Check(name, version, self.side, seconds=self.now() - started, error=why)
 
     def _absent(self, labels: Sequence[str], found: Sequence[Detection]) -> Iterator[Detection]:
         # A rule that finds no score of its label takes the check for failed, so each one is given.

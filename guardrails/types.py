@@ -76,19 +76,23 @@ class Detection(Struct, frozen=True, omit_defaults=True):
     evidence: str | None = None
 
 
-class Check(Struct, frozen=True, omit_defaults=True):
+class _Run(Struct, frozen=True, omit_defaults=True):
+    detector: str
+    version: str
+    side: Stage
+
+
+class Check(_Run, frozen=True, omit_defaults=True, kw_only=True):
     """One run of one detector over the segments of one side of an exchange.
 
     `detections` holds every label's highest score, also the harmless ones (drift needs the whole
     distribution), and each span that was found. `error` is set when the detector could not run:
     then there are no detections, and the policy's `on_error` decides. `skipped` says why a detector
     had nothing to measure (groundedness without passages): then its rules do not apply. `uncovered`
-    names what was not scanned (`messages[2].content[1]: image`).
+    names what was not scanned (`messages[2].content[1]: image`). All of these are given by name:
+    one in another's place could let a detection through.
     """
 
-    detector: str
-    version: str
-    side: Stage
     detections: tuple[Detection, ...] = ()
     seconds: float = 0.0
     error: str | None = None

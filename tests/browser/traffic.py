@@ -62,11 +62,12 @@ LABELS = ("toxicity", "insult", "identity_attack", "threat", "prompt_injection",
 def compact(chance: random.Random, side: Stage, **raised: float) -> Check:
     scores = {label: round(chance.betavariate(0.4, 14), 4) for label in LABELS} | raised
     detections = tuple(Detection(label, score) for label, score in scores.items())
-    return Check("compact", "minilm-heads-2026.11", side, detections, chance.uniform(0.006, 0.03))
+    seconds = chance.uniform(0.006, 0.03)
+    return Check("compact", "minilm-heads-2026.11", side, detections=detections, seconds=seconds)
 
 
 def patterns(side: Stage, *found: Detection) -> Check:
-    return Check("patterns", "2026-11-20", side, found, 0.0002)
+    return Check("patterns", "2026-11-20", side, detections=found, seconds=0.0002)
 
 
 def reason(rule: str, detector: str, label: str, action: Action, **changes: Any) -> Reason:

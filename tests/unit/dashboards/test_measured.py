@@ -20,7 +20,7 @@ SIDES = {"input": [USER, TOOL], "output": []}
 
 
 def check(*detections: Detection) -> Check:
-    return Check("d", "1", Stage.INPUT, detections)
+    return Check("d", "1", Stage.INPUT, detections=detections)
 
 
 def test_each_text_has_the_lowest_threshold_of_the_rules_that_look_at_it():

@@ -344,3 +344,19 @@ async def test_no_detectors_and_no_texts_are_no_trouble() -> None:
     assert await run(checker, [], [segment("text")]) == ()
     (check,) = await run(checker, ["needles"], [])
     assert check.error is None and check.detections == ()
+
+
+async def test_what_was_not_scanned_is_uncovered_and_never_taken_for_skipped(
+    inference: Any,
+) -> None:
+    server, checker = inference
+    server.scored = Scored([[0.9, 0.1]], [[None, None]], ("text 0: the middle",), "model-1")
+    (model,) = await run(checker, ["model"], [segment("toxic " * 20_000)])
+    assert model.uncovered == ("text 0: the middle",)
+    assert model.skipped is None and model.error is None
+    assert model.detections[0].score == 0.9
+
+
+def test_a_check_takes_what_it_measured_by_name_only() -> None:
+    with pytest.raises(TypeError):
+        Check("d", "1", Stage.INPUT, (), 0.1, None, ("not scanned",))  # type: ignore[misc]

@@ -83,7 +83,7 @@ class Checker:
             for number, segment in enumerate(segments)
         )
         return tuple(
-            Check(name, "1", side, () if self.error else found, error=self.error)
+            Check(name, "1", side, detections=() if self.error else found, error=self.error)
             for name in sorted(detectors)
         )
 
@@ -217,7 +217,7 @@ async def test_citations_point_into_the_answer_that_the_caller_gets():
     class Spans(Checker):
         async def run(self, detectors, segments, side, *, timeout_seconds):
             found = Detection("harm", 0.9, 0, start=0, end=12)
-            return (Check("tox", "1", side, (found,)),)
+            return (Check("tox", "1", side, detections=(found,)),)
 
     route = RouteSettings(grounding=GroundingSettings())
     pipeline, _ = build(

@@ -146,8 +146,8 @@ def test_abandoned_exchange_says_that_the_caller_left():
 def test_scores_stand_beside_the_threshold_of_the_rule_that_looks_at_that_text():
     insult = Detection("insult", 0.6)
     other = Detection("threat", 0.7)
-    check = Check("toxicity", "1", Stage.INPUT, (insult, other))
-    output = Check("toxicity", "1", Stage.OUTPUT, (insult,))
+    check = Check("toxicity", "1", Stage.INPUT, detections=(insult, other))
+    output = Check("toxicity", "1", Stage.OUTPUT, detections=(insult,))
     shown = page(make_exchange(checks=(check, output)))
     assert [(s.label, s.threshold, s.rule) for s in shown.checks[0].scores] == [
         ("threat", None, None),
@@ -168,7 +168,8 @@ def test_finds_are_marked_and_harmless_windows_are_not():
     question = "You fool, call me at 555."
     found = Detection("phone", 1.0, 0, 21, 24, "phone-number")
     window = Detection("insult", 0.3, 0, 0, 9)
-    checks = (Check("patterns", "1", Stage.INPUT, (found,)), make_check(detections=(window,)))
+    patterns = Check("patterns", "1", Stage.INPUT, detections=(found,))
+    checks = (patterns, make_check(detections=(window,)))
     harmless = page(make_exchange(question, checks=checks))
     assert harmless.came_in.shown[0].runs == (
         Run("You fool, call me at "),
