@@ -19,6 +19,7 @@ from guardrails.checks import Checker
 from guardrails.database import make_engine
 from guardrails.detectors import Finder
 from guardrails.errors import ConfigError, GuardUnavailable
+from guardrails.exchange_log.privacy import Privacy
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.grounding import cite
 from guardrails.grounding.retrieve import Retriever
@@ -104,6 +105,12 @@ class App:
             retriever=self._retriever(settings.database_url, inference),
             check_seconds=settings.check_seconds,
             most_answer_bytes=settings.max_answer_bytes,
+            privacy=Privacy(
+                settings.privacy,
+                known=known,
+                finders=[n for n in checker.known if _runs_in(settings, n) == "loop"],
+                secret=key_secret(settings),
+            ),
         )
         self._proxy = Proxy(
             pipeline=pipeline,
@@ -129,6 +136,7 @@ class App:
         """The worker's client, unless nothing asks for a model."""
         settings = self._settings
         named = detectors_named(settings.policy) - {cite.DETECTOR}
+        named |= {cut.detector for rule in settings.privacy for cut in rule.cut}
         scorers = {name for name in named if _runs_in(settings, name) == "worker"}
         grounded = any(route.grounding is not None for route in settings.routes.values())
         if not scorers and not grounded:

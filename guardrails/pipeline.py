@@ -17,7 +17,9 @@ import orjson
 
 from guardrails.checks import Checker
 from guardrails.errors import BanisterError, GuardUnavailable, UpstreamError
+from guardrails.exchange_log.privacy import RECORD_ALL, Privacy
 from guardrails.grounding import cite
+from guardrails.moderation import together
 from guardrails.policy.decide import Ruling
 from guardrails.prompt.render import Templates, render
 from guardrails.redact import redacted
@@ -75,6 +77,7 @@ class Pipeline:
         retriever: Retriever | None,
         check_seconds: float,
         most_answer_bytes: int,
+        privacy: Privacy = RECORD_ALL,
     ) -> None:
         self._ruling = ruling
         self._checker = checker
@@ -85,6 +88,7 @@ class Pipeline:
         self._retriever = retriever
         self._check_seconds = check_seconds
         self._most_answer_bytes = most_answer_bytes
+        self._privacy = privacy
 
     async def run(
         self, exchange: Exchange, wire: ModuleType, stream: HeldStream | None = None
@@ -132,14 +136,7 @@ class Pipeline:
             ]
         except BanisterError as error:
             return self.record(failed(exchange, error), began)
-        exchange = exchange.evolve(
-            checks=tuple(check for one in each for check in one.checks),
-            verdict=Verdict(
-                strictest(one.verdict.action for one in each),
-                tuple(reason for one in each for reason in one.verdict.reasons),
-            ),
-            answer=wire.answer(exchange, each),
-        )
+        exchange = together(exchange, each).evolve(answer=wire.answer(exchange, each))
         return self.record(exchange, began)
 
     async def check(self, exchange: Exchange, ruling: Ruling, side: Stage) -> Exchange:
@@ -152,6 +149,8 @@ class Pipeline:
         segments = exchange.inputs if side is Stage.INPUT else exchange.outputs
         route, caller = exchange.route, exchange.caller
         needed = ruling.detectors(route, caller, segments)
+        if segments:
+            needed |= self._privacy.detectors(route, caller.tenant)
         if not needed:
             return exchange
         checks = await self._checks(exchange, needed, segments, side)
@@ -269,7 +268,7 @@ class Pipeline:
         """Hand the exchange to the log, with the time that it took in all."""
         seconds = {**exchange.seconds, "total": time.perf_counter() - began}
         exchange = exchange.evolve(seconds=seconds)
-        self._log.append(exchange)
+        self._log.append(self._privacy.of(exchange, self._ruling().notices))
         return exchange
 
     async def _checks(

@@ -57,6 +57,39 @@ class RouteSettings(_Strict):
     blocked_as: Literal["completion", "error"] = "completion"
 
 
+TEXT_COLUMNS = ("request", "prompt", "completion", "answer", "inputs", "outputs", "passages")
+
+
+class CutSettings(_Strict):
+    """What is cut out of a record: the spans that a detector found, by label and score."""
+
+    detector: str
+    labels: tuple[str, ...] | None = Field(None, description="None: every label of it")
+    threshold: float = Field(0.5, ge=0, le=1)
+
+
+class PrivacySettings(_Strict):
+    """What is not recorded of the exchanges of some routes and tenants."""
+
+    routes: tuple[str, ...] | None = Field(None, description="None: all")
+    tenants: tuple[str, ...] | None = Field(None, description="None: all")
+    cut: tuple[CutSettings, ...] = Field((), description="Found spans, masked before recording")
+    drop: tuple[
+        Literal[
+            "all", "request", "prompt", "completion", "answer", "inputs", "outputs", "passages"
+        ],
+        ...,
+    ] = Field((), description="Columns recorded without their texts")
+
+
+class RetentionSettings(_Strict):
+    """For how long the exchanges of some routes and tenants are kept; the first that fits holds."""
+
+    routes: tuple[str, ...] | None = Field(None, description="None: all")
+    tenants: tuple[str, ...] | None = Field(None, description="None: all")
+    days: int = Field(gt=0)
+
+
 class Settings(BaseSettings):
     """Everything that differs from one installation to another."""
 
@@ -86,6 +119,13 @@ class Settings(BaseSettings):
     max_messages: int = Field(2_000, gt=0)
     max_concurrency: int = Field(2_000, gt=0, description="Exchanges at once in a worker")
     log_queue_records: int = Field(50_000, gt=0, description="Records kept while Postgres is away")
+    privacy: tuple[PrivacySettings, ...] = Field((), description="None: all is recorded as it came")
+    log_keys: SecretStr | None = Field(
+        None, description="Encrypts texts: `id:base64`, comma-separated, the first one writes"
+    )
+    seal_secret: SecretStr | None = Field(None, description="None: seals are plain hashes")
+    retention_days: int | None = Field(365, gt=0, description="None: exchanges are kept for good")
+    retention: tuple[RetentionSettings, ...] = Field((), description="Other times for some")
 
     @classmethod
     def settings_customise_sources(

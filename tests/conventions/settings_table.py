@@ -18,7 +18,14 @@ from guardrails import settings
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
-PARTS = (settings.UpstreamSettings, settings.RouteSettings, settings.GroundingSettings)
+PARTS = (
+    settings.UpstreamSettings,
+    settings.RouteSettings,
+    settings.GroundingSettings,
+    settings.PrivacySettings,
+    settings.CutSettings,
+    settings.RetentionSettings,
+)
 PREFIX = settings.Settings.model_config["env_prefix"]
 
 
