@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from guardrails.loopback import is_local, is_loopback
+
 KeyTest = Callable[[str], bool]
 """Whether a key exists, is not revoked, and has the scope `dashboard`."""
 
 _OPEN_PATHS = ("/healthz",)
-_FORWARDING_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 class Access:
     """ASGI middleware: HTTP Basic with an API key as password, except at this very machine.
 
     Without a key only a loopback client of a loopback server is let in, and only under a loopback
-    name: a page elsewhere that resolves its own name to 127.0.0.1 (DNS rebinding) sends its own
-    name as Host, and a proxy that forwards for others says so in its headers.
+    name (guardrails/loopback.py).
     """
 
     def __init__(self, app: ASGIApp, *, bound_to: str, allows: KeyTest) -> None:
@@ -47,10 +46,9 @@ class Access:
     def _may_enter(self, scope: Scope) -> bool:
         if scope["path"] in _OPEN_PATHS:
             return True
-        headers = Headers(scope=scope)
-        if self._loopback_only and _is_at_this_machine(scope, headers):
+        if self._loopback_only and is_local(dict(scope["headers"]), scope.get("client")):
             return True
-        key = password_of(headers.get("authorization", ""))
+        key = password_of(Headers(scope=scope).get("authorization", ""))
         return key is not None and self._allows(key)
 
 
@@ -65,30 +63,3 @@ def password_of(authorization: str) -> str | None:
         return None
     _, colon, password = decoded.partition(":")
     return password if colon and password else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine and no other."""
-    name = host.strip("[]").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_at_this_machine(scope: Scope, headers: Headers) -> bool:
-    client = scope.get("client")
-    if client is None or not is_loopback(client[0]):
-        return False
-    if any(name in headers for name in _FORWARDING_HEADERS):
-        return False
-    hosts = headers.getlist("host")
-    return len(hosts) == 1 and is_loopback(_without_port(hosts[0]))
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 
-from guardrails.errors import BadRequest
+from guardrails.errors import BadRequest, GuardUnavailable
 from guardrails.keys import KeyRing
+from guardrails.loopback import is_local
 from guardrails.types import Caller
 
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+RETRY_SECONDS = 2
 
 
 class Access:
@@ -25,7 +25,15 @@ class Access:
     def caller(
         self, headers: Mapping[bytes, bytes], client: Sequence[object] | None, route: str
     ) -> Caller:
-        """Who asks. Errors: BadRequest 401 (no valid key) or 403 (not for this route)."""
+        """Who asks.
+
+        Errors: BadRequest 401 (no valid key) or 403 (not for this route); GuardUnavailable while
+        the keys have not been read yet, so that a good key is never called unknown.
+        """
+        if not self._keys.loaded:
+            raise GuardUnavailable(
+                "The API keys cannot be read yet; try again.", retry_after_seconds=RETRY_SECONDS
+            )
         if self._keys.empty:
             if is_local(headers, client):
                 return Caller()
@@ -57,16 +65,3 @@ def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
     else:
         shown = headers.get(b"x-api-key") or headers.get(b"api-key") or b""
     return shown.strip().decode("latin-1") or None
-
-
-def is_local(headers: Mapping[bytes, bytes], client: Sequence[object] | None) -> bool:
-    """Whether a request comes from a program on this machine, as far as one can tell."""
-    if client is None or b"x-forwarded-for" in headers or b"forwarded" in headers:
-        return False
-    try:
-        address = ipaddress.ip_address(str(client[0]))
-    except ValueError:
-        return False
-    host = headers.get(b"host", b"").decode("latin-1")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return address.is_loopback and name.lower() in _LOCAL_NAMES

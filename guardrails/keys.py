@@ -92,13 +92,18 @@ class KeyRing:
         self._task: asyncio.Task[None] | None = None
 
     @property
+    def loaded(self) -> bool:
+        """Whether the keys have been read once; before that nobody can be told to be unknown."""
+        return self._loaded.is_set()
+
+    @property
     def empty(self) -> bool:
         """Whether it is known that no key was ever made.
 
         Revoked and expired keys count: revoking the last one must not open the door to all. Unknown
         counts too, so a start without Postgres lets nobody in.
         """
-        return self._loaded.is_set() and not self._keys
+        return self.loaded and not self._keys
 
     async def start(self) -> None:
         """Load all keys and follow their changes; waits at most 5 s for the first load."""

@@ -109,7 +109,9 @@ def _model(name: str) -> dict[str, Any]:
 async def _told(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, BanisterError)  # noqa: S101  what the handler is registered for
     failure = Failure(error.code, error.message, error.status, error.type, error.param)
-    return JSONResponse(error_body(failure), error.status)
+    seconds = error.retry_after_seconds
+    headers = None if seconds is None else {"retry-after": str(seconds)}
+    return JSONResponse(error_body(failure), error.status, headers)
 
 
 async def _not_here(request: Request, error: Exception) -> JSONResponse:

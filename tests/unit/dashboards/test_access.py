@@ -3,7 +3,7 @@ import base64
 import pytest
 from starlette.testclient import TestClient
 
-from dashboards.access import Access, is_loopback, password_of
+from dashboards.access import Access, password_of
 from dashboards.security import SecurityHeaders
 
 KEY = "bk_1_right"
@@ -72,20 +72,3 @@ def test_health_is_open_to_all():
 )
 def test_password_of_a_basic_header(header, password):
     assert password_of(header) == password
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("LOCALHOST", True),
-        ("[::1]", True),
-        ("0.0.0.0", False),
-        ("10.0.0.1", False),
-        ("localhost.example", False),
-        ("", False),
-    ],
-)
-def test_what_counts_as_this_machine(host, loopback):
-    assert is_loopback(host) is loopback
