@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 from guardrails.text.edits import Edit
-from guardrails.text.leet import is_spelled
+from guardrails.text.spelled import is_spelled
 from guardrails.text.words import KNOWN, STRONG, is_known
 
 _EMOJI = (
@@ -22,38 +22,51 @@ _SIGN = r"[-.*_~|+^'`\"\\,;:/=#&()\[\]{}<>]"
 HINT = rf"[\pL\pN]{_EMOJI}+[\pL\pN]|\pL{_SIGN}\pL"
 """A regex of RE2 without which no word is interrupted."""
 
-_TOKEN = re.compile(
-    rf"(?<![^\W_])[^\W_]{{1,24}}(?:(?:{_EMOJI}{{1,12}}|{_SIGN})[^\W_]{{1,24}})+(?![^\W_])"
-)
-_GAP = re.compile(rf"{_EMOJI}+|{_SIGN}")
+_BY_EMOJI = re.compile(rf"(?<![^\W_])[^\W_]{{1,24}}(?:{_EMOJI}{{1,12}}[^\W_]{{1,24}})+(?![^\W_])")
+_BY_SIGNS = re.compile(rf"(?<![^\W_])[^\W_]{{1,12}}(?:{_SIGN}[^\W_]{{1,12}})+(?![^\W_])")
+_EMOJI_GAP = re.compile(f"{_EMOJI}+")
+_SIGN_GAP = re.compile(_SIGN)
 _ENOUGH_LETTERS = 4
+_LONG_STRONG = frozenset(word for word in STRONG if len(word) >= _ENOUGH_LETTERS)
 
 
 def join_interrupted(text: str) -> list[Edit]:
-    """The edits that take the gaps out of such words."""
+    """The edits that take the gaps out of such words: those of emoji first, then signs.
+
+    Cost: linear.
+    """
+    return _without_emoji(text) or _without_signs(text)
+
+
+def _without_emoji(text: str) -> list[Edit]:
     sure: list[re.Match[str]] = []
-    spelled: list[re.Match[str]] = []
-    strong = 0
-    for token in _TOKEN.finditer(text):
-        word = _GAP.sub("", token[0])
-        pieces = _GAP.split(token[0])
-        lower = word.lower()
-        if lower in STRONG and len(word) >= _ENOUGH_LETTERS and not all(map(_is_word, pieces)):
-            strong += 1
-            sure.append(token)
-        elif not any(map(_by_emoji, _GAP.findall(token[0]))):
+    possible: list[re.Match[str]] = []
+    strong = False
+    for token in _BY_EMOJI.finditer(text):
+        pieces = _EMOJI_GAP.split(token[0])
+        if all(map(_is_word, pieces)):
             continue
-        elif _reads(word, pieces):
+        word = "".join(pieces)
+        if _reads(word, pieces):
             sure.append(token)
-        elif not all(map(_is_word, pieces)):
-            spelled.append(token)
+            strong = strong or word.lower() in STRONG
+        else:
+            possible.append(token)
     if strong or len(sure) > 1:
-        sure += spelled
-    return sorted((*gap.span(), "") for token in sure for gap in _GAP.finditer(text, *token.span()))
+        sure += possible
+    return sorted(
+        (*gap.span(), "") for token in sure for gap in _EMOJI_GAP.finditer(text, *token.span())
+    )
 
 
-def _by_emoji(gap: str) -> bool:
-    return gap > "\u2000"
+def _without_signs(text: str) -> list[Edit]:
+    return [
+        (*gap.span(), "")
+        for token in _BY_SIGNS.finditer(text)
+        if _SIGN_GAP.sub("", token[0]).lower() in _LONG_STRONG
+        and not all(map(_is_word, _SIGN_GAP.split(token[0])))
+        for gap in _SIGN_GAP.finditer(text, *token.span())
+    ]
 
 
 def _is_word(piece: str) -> bool:
@@ -65,4 +78,4 @@ def _reads(word: str, pieces: list[str]) -> bool:
     if len(pieces) >= _ENOUGH_LETTERS and all(len(piece) == 1 for piece in pieces):
         is_latin = "LATIN" in unicodedata.name(word[0], "LATIN")
         return is_spelled(word) or (word.isalpha() and not is_latin)
-    return len(word) > 2 and is_known(word.lower()) and not all(map(_is_word, pieces))
+    return len(word) > 2 and is_known(word.lower())

@@ -18,6 +18,7 @@ from guardrails.text import (
     invisible,
     leet,
     rotated,
+    spelled,
 )
 
 Reading = tuple[int, int, str]
@@ -32,7 +33,7 @@ _LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED, _INTERRUPTED, _ROTATED = 
     (
         r"[A-Za-z][0-9@$!]+[A-Za-z]"
         r"|(?:^|[\s\"'(\[*])[0-9@$!]+[A-Za-z]{2}|[A-Za-z]{2}[0-9@$]+(?:$|[\s\"').,;:?!*])",
-        r"(?:^|[^\pL\pN])[\pL\pN@$!](?:[ .\-_*~|/,·•]{1,3}[\pL\pN@$!]){2}(?:[^\pL\pN]|$)",
+        spelled.HINT,
         r"[A-Za-z0-9+/]{16}|[A-Za-z0-9_-]{40}|[A-Za-z0-9+/]{6}="
         r"|(?:[0-9A-Fa-f]{2}(?: |:|, ?| ?0x|\\x|%)?){5}",
         invisible.HINT,
@@ -100,7 +101,7 @@ def _normalise(text: str, depth: int) -> Canonical:
         if _INTERRUPTED in steps:
             text = _edited(text, interrupted.join_interrupted(text), layers)
         if _SPELLED in steps:
-            text = _edited(text, leet.join_spelled(text), layers)
+            text = _edited(text, spelled.join_spelled(text), layers)
         if _LEET in steps:
             text = _edited(text, leet.undo_leet(text), layers)
         if text == before:

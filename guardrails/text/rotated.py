@@ -9,9 +9,9 @@ from guardrails.text.words import KNOWN, STRONG
 
 _FREQUENT = (
     "the and you that this with for are your have not all what from who how will can was his him "
-    "get out now but they them their about would there when make like just know take into some could "
-    "then than only come over think also back after first even want because these give most tell "
-    "write code system prompt please instructions"
+    "get out now but they them their about would there when make like just know take into some "
+    "could then than only come over think also back after first even want because these "
+    "give most tell write code system prompt please instructions"
 )
 
 

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 _DATA = Path(__file__).parent / "data"
 
 
-def _read(name: str) -> frozenset[str]:
+def _read(name: str) -> list[str]:
     lines = (_DATA / name).read_text("utf-8").splitlines()
-    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+    return [word for line in lines if not line.startswith("#") for word in line.split()]
 
 
-STRONG = _read("strong.txt")
+_BY_FREQUENCY = _read("words.txt")
+
+STRONG = frozenset(_read("strong.txt"))
 """Words of abuse, threat and injection, the usual aim of garbling."""
 
-KNOWN = _read("words.txt") | STRONG
-"""About nine thousand common English words, and the strong ones of any language."""
+KNOWN = frozenset(_BY_FREQUENCY) | STRONG
+"""About sixteen thousand common English words, and the strong ones of any language."""
 
 LONGEST = max(map(len, KNOWN))
+
+_STRONG_RANK = 1_000
+
+SURPRISE = dict.fromkeys(STRONG, math.log(_STRONG_RANK)) | {
+    # Zipf's law: the frequency of a word is about one over its rank.
+    word: math.log(rank + 9)
+    for rank, word in enumerate(_BY_FREQUENCY, 1)
+    if word not in STRONG or rank < _STRONG_RANK
+}
+"""How unexpected each known word is: about the negative logarithm of its frequency."""
+
+BEGINNING_LETTERS = 5
+BEGINNINGS = frozenset(word[:size] for word in KNOWN for size in range(1, BEGINNING_LETTERS + 1))
+"""The first letters, up to five, of all known words."""
 
 
 def is_known(word: str) -> bool:
