@@ -17,7 +17,6 @@ from guardrails.access import Access
 from guardrails.addresses import inference_socket
 from guardrails.checks import Checker
 from guardrails.database import make_engine
-from guardrails.detectors import Finder
 from guardrails.errors import ConfigError, GuardUnavailable
 from guardrails.exchange_log.privacy import Privacy
 from guardrails.exchange_log.writer import ExchangeLog
@@ -87,7 +86,15 @@ class App:
         await keys.start()
         stack.push_async_callback(keys.stop)
         inference = self._inference()
-        checker = Checker(_finders(settings), inference)
+        askers = detectors.askers_of(settings.detectors)
+        for asker in askers.values():
+            stack.push_async_callback(asker.aclose)
+        checker = Checker(
+            detectors.finders_of(settings.detectors),
+            inference,
+            askers=askers,
+            cascades=detectors.cascades_of(settings.detectors),
+        )
         await _warm(checker)
         known = {**checker.known, cite.DETECTOR: cite.LABELS}
         policies = PolicyStore(settings.policy, known, log.remember_policy)
@@ -137,6 +144,7 @@ class App:
         settings = self._settings
         named = detectors_named(settings.policy) - {cite.DETECTOR}
         named |= {cut.detector for rule in settings.privacy for cut in rule.cut}
+        named |= detectors.tiers_of(settings.detectors)
         scorers = {name for name in named if _runs_in(settings, name) == "worker"}
         grounded = any(route.grounding is not None for route in settings.routes.values())
         if not scorers and not grounded:
@@ -176,16 +184,6 @@ def _runs_in(settings: Settings, name: str) -> str:
     kind = settings.detectors.get(name, {}).get("kind", name)
     where: str = detectors.module_of(kind).RUNS_IN
     return where
-
-
-def _finders(settings: Settings) -> dict[str, Finder]:
-    """The detectors of the event loop: the patterns, and what the settings add."""
-    named = {"patterns": {}, **settings.detectors}
-    return {
-        name: detectors.create(name, options)  # type: ignore[misc]
-        for name, options in named.items()
-        if _runs_in(settings, name) == "loop"
-    }
 
 
 async def _warm(checker: Checker) -> None:

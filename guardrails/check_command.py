@@ -13,7 +13,7 @@ from rich.table import Table
 from guardrails.addresses import answers, inference_socket
 from guardrails.checks import Checker
 from guardrails.children import Children
-from guardrails.detectors import finders_of
+from guardrails.detectors import askers_of, cascades_of, finders_of
 from guardrails.grounding import cite
 from guardrails.inference.client import InferenceClient
 from guardrails.policy.decide import Ruling
@@ -60,11 +60,20 @@ async def _judge(
         if not answers(socket):
             await children.start(Programs(settings).inference())
         client = InferenceClient(socket)
+        askers = askers_of(settings.detectors)
         try:
-            checker = Checker(finders_of(settings.detectors), client, now=time.perf_counter)
+            checker = Checker(
+                finders_of(settings.detectors),
+                client,
+                askers=askers,
+                cascades=cascades_of(settings.detectors),
+                now=time.perf_counter,
+            )
             await checker.start()
             return await _decide(settings, checker, segment, route)
         finally:
+            for asker in askers.values():
+                await asker.aclose()
             await client.close()
     finally:
         await children.stop()

@@ -298,7 +298,7 @@ def scorers_of(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Callable[[
 
 
 def options_of(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The options of every detector that the settings or the policy's rules name.
+    """The options of every detector that the settings, their cascades or the policy's rules name.
 
     A name that only the policy knows is left to the policy's own check.
     """
@@ -309,7 +309,7 @@ def options_of(settings: Settings) -> dict[str, dict[str, Any]]:
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"The policy {settings.policy} names no detectors: {error}") from error
     kinds = detectors.kinds()
-    for name in named:
+    for name in (*named, *sorted(detectors.tiers_of(settings.detectors))):
         if name in kinds:
             options.setdefault(name, {})
     return options
