@@ -23,7 +23,7 @@ from guardrails.moderation import together
 from guardrails.policy.decide import Ruling
 from guardrails.prompt.render import Templates, render
 from guardrails.redact import redacted
-from guardrails.settings import RouteSettings, UpstreamSettings
+from guardrails.settings import RouteSettings
 from guardrails.streaming import HeldStream
 from guardrails.types import (
     Action,
@@ -39,10 +39,12 @@ from guardrails.types import (
 )
 from guardrails.upstream.pool import Answer, Pool
 from guardrails.wire import results
+from guardrails.wire.spoken import Spoken, Translation
 
 _OUTPUT_STAGES = frozenset({Stage.OUTPUT, Stage.TOOL_CALL})
 _PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})
 _SPOKEN = ("content", "text")
+_PARTS_AT_ONCE = 8
 _UNCHECKED = "A required check could not run, so nothing was let through. Try again."
 
 
@@ -90,13 +92,23 @@ class Pipeline:
         self._most_answer_bytes = most_answer_bytes
         self._privacy = privacy
 
+    @property
+    def models(self) -> Sequence[str]:
+        """The names of the models that are served."""
+        return self._pool.models
+
     async def run(
-        self, exchange: Exchange, wire: ModuleType, stream: HeldStream | None = None
+        self,
+        exchange: Exchange,
+        wire: ModuleType,
+        stream: HeldStream | None = None,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> Exchange:
         """Take one request through all steps and return what happened.
 
-        A failure is kept in `exchange.failure`, so that it is recorded too; a caller who goes away
-        (cancellation) leaves a record as well.
+        `headers` go to the upstream. A failure is kept in `exchange.failure`, so that it is
+        recorded too; a caller who goes away (cancellation) leaves a record as well.
         """
         ruling = self._ruling()
         began = time.perf_counter()
@@ -106,7 +118,7 @@ class Pipeline:
             if not exchange.over:
                 exchange = await self.ground(exchange, wire)
                 exchange = self.format_prompt(exchange)
-                exchange = await self.complete(exchange, wire, ruling, stream)
+                exchange = await self.complete(exchange, wire, ruling, stream, headers)
                 if not exchange.over:
                     exchange = read_outputs(exchange, wire)
                     exchange = await self.cite(exchange, exchange.outputs)
@@ -210,44 +222,117 @@ class Pipeline:
         )
 
     async def complete(
-        self, exchange: Exchange, wire: ModuleType, ruling: Ruling, stream: HeldStream | None
+        self,
+        exchange: Exchange,
+        wire: ModuleType,
+        ruling: Ruling,
+        stream: HeldStream | None,
+        headers: Sequence[tuple[bytes, bytes]],
     ) -> Exchange:
         """Call the model and read its whole answer; a stream with no rule for it is passed on."""
-        prompt = exchange.prompt
-
-        def encode(upstream: UpstreamSettings) -> bytes:
-            return orjson.dumps({**(prompt or {}), "model": upstream.served_as or upstream.model})
-
+        spoken = Spoken(exchange, wire)
         began = time.perf_counter()
-        accept = "application/json" if stream is None else "text/event-stream"
-        answer = await self._pool.send(exchange.model, wire.PATH, encode, accept=accept)
-        exchange = exchange.evolve(
-            upstream=answer.upstream,
-            upstream_model=answer.upstream_model,
-            attempts=answer.attempts,
-        )
-        try:
-            if answer.status != 200:
-                return refused(exchange, answer, await self._read(answer))
-            if stream is None:
-                completion = read_answer(await self._read(answer), wire)
-            else:
-                stream.relaying = not exchange.passages and not ruling.guards(
-                    exchange.route, exchange.caller, _OUTPUT_STAGES
-                )
-                async for chunk in answer:
-                    await stream.take(chunk, exchange)
-                completion = await stream.end(exchange)
-        finally:
-            await answer.aclose()
-        if "model" in completion:
-            # The caller sees the name it asked for, not where the endpoint keeps the weights.
-            completion["model"] = exchange.model
+        if stream is not None:
+            exchange = await self._stream(exchange, wire, ruling, stream, spoken, headers)
+        elif spoken.parts == 1:
+            exchange = await self._whole(exchange, spoken, headers)
+        else:
+            exchange = await self._in_parts(exchange, spoken, headers)
+        if exchange.completion is None:
+            return exchange
+        # The caller sees the name it asked for, not where the endpoint keeps the weights.
+        completion = wire.named(exchange.completion, exchange.model)
         return exchange.evolve(
             completion=completion,
             usage=wire.usage(completion),
             seconds={**exchange.seconds, "model": time.perf_counter() - began},
         )
+
+    async def _whole(
+        self, exchange: Exchange, spoken: Spoken, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Exchange:
+        answer, raw, exchange = await self._ask(exchange, spoken, 0, headers)
+        if answer.status != 200:
+            return refused(exchange, answer, raw, spoken)
+        body = read_answer(raw, spoken.reader(answer.upstream))
+        return exchange.evolve(completion=spoken.answer(answer.upstream, [body]))
+
+    async def _in_parts(
+        self, exchange: Exchange, spoken: Spoken, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Exchange:
+        """A request of several prompts for an upstream that takes one: some at a time."""
+        turn = asyncio.Semaphore(_PARTS_AT_ONCE)
+
+        async def ask(number: int) -> tuple[Answer, bytes, Exchange]:
+            async with turn:
+                return await self._ask(exchange, spoken, number, headers)
+
+        tasks = [asyncio.ensure_future(ask(number)) for number in range(spoken.parts)]
+        try:
+            asked = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for answer, raw, told in asked:
+            if answer.status != 200:
+                return refused(told, answer, raw, spoken)
+        answer, _, told = asked[-1]
+        bodies = [read_answer(raw, spoken.reader(one.upstream)) for one, raw, _ in asked]
+        return told.evolve(completion=spoken.answer(answer.upstream, bodies))
+
+    async def _stream(
+        self,
+        exchange: Exchange,
+        wire: ModuleType,
+        ruling: Ruling,
+        stream: HeldStream,
+        spoken: Spoken,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> Exchange:
+        answer, exchange = await self._send(exchange, spoken, 0, "text/event-stream", headers)
+        try:
+            if answer.status != 200:
+                return refused(exchange, answer, await self._read(answer), spoken)
+            stream.relaying = not exchange.passages and not ruling.guards(
+                exchange.route, exchange.caller, _OUTPUT_STAGES
+            )
+            async for chunk in spoken.chunks(answer.upstream, answer):
+                await stream.take(chunk, exchange)
+            return exchange.evolve(completion=await stream.end(exchange))
+        finally:
+            await answer.aclose()
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        spoken: Spoken,
+        number: int,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> tuple[Answer, bytes, Exchange]:
+        answer, exchange = await self._send(exchange, spoken, number, "application/json", headers)
+        try:
+            return answer, await self._read(answer), exchange
+        finally:
+            await answer.aclose()
+
+    async def _send(
+        self,
+        exchange: Exchange,
+        spoken: Spoken,
+        number: int,
+        accept: str,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> tuple[Answer, Exchange]:
+        more: dict[str, Any] = {"headers": headers} if headers else {}
+        answer = await self._pool.send(
+            exchange.model, spoken.path, spoken.encoder(number), accept=accept, **more
+        )
+        exchange = exchange.evolve(
+            upstream=answer.upstream,
+            upstream_model=answer.upstream_model,
+            attempts=answer.attempts,
+        )
+        return answer, exchange
 
     async def cite(self, exchange: Exchange, outputs: Sequence[Segment]) -> Exchange:
         """Hold each sentence of an answer's texts against the passages, if there are any."""
@@ -330,7 +415,8 @@ def cited(outputs: Sequence[Segment], passages: Sequence[Passage]) -> tuple[Cita
 def answered(exchange: Exchange, wire: ModuleType, route: RouteSettings, notice: str) -> Exchange:
     """Give the exchange the answer that its caller gets, where that is not the model's own."""
     if exchange.blocked:
-        write = results.blocked_error if route.blocked_as == "error" else wire.blocked
+        as_error = getattr(wire, "blocked_error", results.blocked_error)
+        write = as_error if route.blocked_as == "error" else wire.blocked
         return exchange.evolve(answer=write(exchange, notice))
     given = exchange.answer or exchange.completion
     finished = wire.finished(exchange, given)
@@ -351,7 +437,7 @@ def failed(exchange: Exchange, error: BanisterError) -> Exchange:
     )
 
 
-def refused(exchange: Exchange, answer: Answer, raw: bytes) -> Exchange:
+def refused(exchange: Exchange, answer: Answer, raw: bytes, spoken: Spoken) -> Exchange:
     """The upstream's own error, passed on; its doubts about *our* key are not the caller's."""
     status = answer.status if answer.status in _PASSED_ON else 502
     failure = Failure(
@@ -365,11 +451,14 @@ def refused(exchange: Exchange, answer: Answer, raw: bytes) -> Exchange:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
         body = None
+    exchange = exchange.evolve(failure=failure)
     told = isinstance(body, dict) and isinstance(body.get("error"), dict) and status != 502
-    return exchange.evolve(failure=failure, answer=body if told else None)
+    return (
+        exchange.evolve(answer=spoken.error(answer.upstream, body, exchange)) if told else exchange
+    )
 
 
-def read_answer(raw: bytes, wire: ModuleType) -> dict[str, Any]:
+def read_answer(raw: bytes, wire: ModuleType | Translation) -> dict[str, Any]:
     """An upstream's body, if it is an answer of its protocol."""
     try:
         body = orjson.loads(raw)

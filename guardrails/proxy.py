@@ -7,6 +7,7 @@ Raw ASGI, for this is the hot path: a framework's routing and models cost more t
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from datetime import datetime
@@ -34,16 +35,41 @@ _HELD_STEPS = ("cite", "check_output")
 _WATCH_AFTER_SECONDS = 0.05
 
 
-def table(routes: Mapping[str, RouteSettings]) -> dict[str, tuple[str, ModuleType]]:
+class Table:
     """Every path that is guarded, with its route and its protocol.
 
     The route `default` is served at `/v1/…`, any other at `/<route>/v1/…`.
     """
-    return {
-        f"{'' if route == 'default' else f'/{route}'}/v1{wire.PATH}": (route, wire)
-        for route in routes
-        for wire in WIRES
-    }
+
+    def __init__(self, routes: Mapping[str, RouteSettings]) -> None:
+        self._exact: dict[str, tuple[str, ModuleType]] = {}
+        self._patterns: list[tuple[re.Pattern[str], tuple[str, ModuleType]]] = []
+        for route in routes:
+            prefix = "" if route == "default" else f"/{route}"
+            for wire in WIRES:
+                for path in getattr(wire, "PATHS", (f"/v1{wire.PATH}",)):
+                    self._add(prefix + path, (route, wire))
+
+    def _add(self, path: str, served: tuple[str, ModuleType]) -> None:
+        if "{" not in path:
+            self._exact[path] = served
+            return
+        parts = re.split(r"\{\w+\}", path)
+        pattern = re.compile("[^/:]+".join(re.escape(part) for part in parts))
+        self._patterns.append((pattern, served))
+
+    def get(self, path: str) -> tuple[str, ModuleType] | None:
+        """Who serves a path; None if it is not a guarded one."""
+        found = self._exact.get(path)
+        # Only a path with a colon can have a name in it, so the others cost nothing more.
+        if found is None and ":" in path:
+            found = next((served for p, served in self._patterns if p.fullmatch(path)), None)
+        return found
+
+
+def table(routes: Mapping[str, RouteSettings]) -> Table:
+    """Every path that is guarded, with its route and its protocol."""
+    return Table(routes)
 
 
 class Proxy:
@@ -90,14 +116,14 @@ class Proxy:
             exchange = await self._accept(exchange, scope, receive, wire)
         except BanisterError as error:
             exchange = self._pipeline.record(failed(exchange, error), began)
-            await _respond(send, exchange)
+            await _respond(send, exchange, wire)
             return
         except _CallerGone:
             self._pipeline.record(exchange.evolve(abandoned=True), began)
             return
         else:
             with _CancelWhenGone(receive):
-                await self._run(exchange, send, wire)
+                await self._run(exchange, send, wire, _passed_on(scope, wire))
         finally:
             self.in_flight -= 1
 
@@ -118,13 +144,17 @@ class Proxy:
         body = parse_body(await self._body(headers, receive))
         if wire is moderations:
             body = {"model": moderations.DEFAULT_MODEL, **body}
-        model = require_model(body)
+        path = scope["path"]
+        if hasattr(wire, "model_of"):
+            model = wire.model_of(path, body, self._pipeline.models)
+        else:
+            model = require_model(body)
         wire.check_request(body, most_messages=self._most_messages)
+        wanted = (
+            wire.asks_stream(path, body) if hasattr(wire, "asks_stream") else body.get("stream")
+        )
         return exchange.evolve(
-            caller=caller,
-            model=model,
-            stream=bool(body.get("stream")) and hasattr(wire, "Fold"),
-            request=body,
+            caller=caller, model=model, stream=bool(wanted) and hasattr(wire, "Fold"), request=body
         )
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
@@ -151,23 +181,35 @@ class Proxy:
         message = f"The body is larger than {most} bytes, the most that is taken here."
         return BadRequest(message, code="request_too_large", status=413)
 
-    async def _run(self, exchange: Exchange, send: Send, wire: ModuleType) -> None:
+    async def _run(
+        self, exchange: Exchange, send: Send, wire: ModuleType, headers: list[tuple[bytes, bytes]]
+    ) -> None:
         if wire is moderations:
-            await _respond(send, await self._pipeline.moderate(exchange, wire))
+            await _respond(send, await self._pipeline.moderate(exchange, wire), wire)
             return
         if not exchange.stream:
-            await _respond(send, await self._pipeline.run(exchange, wire))
+            await _respond(send, await self._pipeline.run(exchange, wire, headers=headers), wire)
             return
         stream = HeldStream(wire, _AsgiSink(send), self._most_answer_bytes)
-        exchange = await self._pipeline.run(exchange, wire, stream)
+        exchange = await self._pipeline.run(exchange, wire, stream, headers=headers)
         if stream.started and exchange.failure is not None:
-            await stream.fail(results.error_body(exchange.failure))
-        elif exchange.failure is not None or _is_error(exchange.answer):
-            await _respond(send, exchange)
+            await stream.fail(wire.failed(exchange))
+        elif exchange.failure is not None or _is_error(exchange):
+            await _respond(send, exchange, wire)
             return
         else:
             await stream.release(exchange)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _passed_on(scope: Scope, wire: ModuleType) -> list[tuple[bytes, bytes]]:
+    """The headers that belong to the protocol, as its version: the caller's, or their default."""
+    wanted = getattr(wire, "HEADERS", None)
+    if wanted is None:
+        return []
+    given = [header for header in scope["headers"] if header[0] in wanted]
+    told = {name for name, _ in given}
+    return given + [(n, value) for n, value in wanted.items() if value and n not in told]
 
 
 class _CallerGone(Exception):
@@ -229,13 +271,13 @@ class _AsgiSink:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _respond(send: Send, exchange: Exchange) -> None:
+async def _respond(send: Send, exchange: Exchange, wire: ModuleType) -> None:
     """Send an answer that is not a stream."""
     headers = [(b"content-type", b"application/json"), *_headers(exchange)]
     failure = exchange.failure
     if failure is not None:
         status = failure.status
-        answer: Any = exchange.answer or results.error_body(failure)
+        answer: Any = exchange.answer or wire.failed(exchange)
         if failure.retry_after_seconds is not None:
             headers.append((b"retry-after", b"%d" % failure.retry_after_seconds))
         if status == 401:
@@ -243,7 +285,7 @@ async def _respond(send: Send, exchange: Exchange) -> None:
     else:
         answer = exchange.answer if exchange.answer is not None else exchange.completion
         status = 200
-        if _is_error(answer):
+        if _is_error(exchange):
             # OpenAI's clients try a 4xx again unless they are told that it would be in vain.
             status = 400
             headers.append((b"x-should-retry", b"false"))
@@ -253,8 +295,9 @@ async def _respond(send: Send, exchange: Exchange) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _is_error(answer: Any) -> bool:
-    return isinstance(answer, dict) and "error" in answer and "choices" not in answer
+def _is_error(exchange: Exchange) -> bool:
+    """Whether a block is told as an error, as a route may want it and embeddings must."""
+    return exchange.blocked and bool((exchange.answer or {}).get("error"))
 
 
 def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:

@@ -25,13 +25,14 @@ class _Strict(BaseModel):
 
 
 class UpstreamSettings(_Strict):
-    """One endpoint that serves one model with an OpenAI-compatible API."""
+    """One endpoint that serves one model, with OpenAI's API or with Anthropic's."""
 
     name: str
     url: str = Field(description="Base URL with its version path, as http://gpu-1:8000/v1")
     model: str = Field(description="The name that applications ask for")
     served_as: str | None = Field(None, description="The name that the endpoint expects")
     version: str = "1"
+    speaks: Literal["openai", "anthropic"] = Field("openai", description="Whose API it has")
     weight: float = Field(1.0, ge=0)
     api_key_env: str | None = Field(None, description="Environment variable that holds its key")
     headers: dict[str, str] = {}

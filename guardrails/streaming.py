@@ -60,7 +60,7 @@ class HeldStream:
         """
         await self._keep([self._read(data, exchange) for data in self._parser.end()], exchange)
         answer: dict[str, Any] = self._fold.result()
-        if not self._ended and not any(c.get("finish_reason") for c in answer["choices"]):
+        if not self._ended and not self._fold.ended:
             raise UpstreamError("The upstream's stream broke off before its end.")
         return answer
 
@@ -109,8 +109,6 @@ class HeldStream:
         if not isinstance(chunk, dict) or chunk.get("error") is not None:
             raise UpstreamError("The upstream broke its stream off with an error.")
         self._fold.add(chunk)
-        if chunk.get("model") not in (None, exchange.model):
-            # The caller sees the name that it asked for, not the endpoint's path of the weights.
-            chunk = {**chunk, "model": exchange.model}
-        framed: bytes = self._wire.frame(chunk)
+        # The caller sees the name that it asked for, not the endpoint's path of the weights.
+        framed: bytes = self._wire.frame(self._wire.named(chunk, exchange.model))
         return framed

@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import httptools
@@ -31,6 +31,7 @@ MAX_READ_BYTES = 64 * 2**20
 
 _TARGET = re.compile(r"/[!-~]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\x20-\x7e]*")
 _FRAMING = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te"}
 )
@@ -507,16 +508,24 @@ class Endpoint:
         return len(self._idle)
 
     async def request(
-        self, method: str, path: str, body: bytes = b"", *, accept: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        accept: str = "application/json",
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> Response:
         """Send one request; returns once the head of the answer is here.
 
-        `path` comes after the base URL, as `/chat/completions`.
+        `path` comes after the base URL, as `/chat/completions`. `headers` are the caller's own; one
+        that the endpoint sets itself, or that would break the framing, is left out.
         Errors: UpstreamError before any part of the answer, UpstreamTimeout when its head did not
         come within `first_byte_seconds`.
         """
         head = self._heads.get((method, path, accept)) or self._head(method, path, accept)
-        data = b"%b%d\r\n\r\n%b" % (head, len(body), body)
+        more = self._more_lines(headers) if headers else b""
+        data = b"%b%d\r\n%b\r\n%b" % (head, len(body), more, body)
         connection = self._pop_idle() or await self._connect()
         try:
             return await connection.exchange(data)
@@ -625,6 +634,15 @@ class Endpoint:
             timer.cancel()
             if waiter in self._waiting:  # given up: the place in the queue is free again
                 self._waiting.remove(waiter)
+
+    def _more_lines(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        lines = []
+        for name, value in headers:
+            text = name.decode("latin-1").lower()
+            sound = _TOKEN.fullmatch(text) and text not in _FRAMING and _VALUE.fullmatch(value)
+            if sound and f"\r\n{text}:" not in f"\r\n{self._lines}":
+                lines.append(b"%b: %b\r\n" % (text.encode(), value))
+        return b"".join(lines)
 
     def _head(self, method: str, path: str, accept: str) -> bytes:
         if not _TARGET.fullmatch(path) or not _TOKEN.fullmatch(method):

@@ -215,16 +215,18 @@ class Pool:
     async def send(
         self,
         model: str,
-        path: str,
+        path: str | Callable[[UpstreamSettings], str],
         encode: Callable[[UpstreamSettings], bytes],
         *,
         accept: str = "application/json",
         method: str = "POST",
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> Answer:
         """Send a request to an endpoint that serves `model` (or `model@version`).
 
         `path` comes after the endpoint's url, as `/chat/completions`; `encode` makes the body for
-        the endpoint that was picked, since each may know the model by another name.
+        the endpoint that was picked, since each may know the model by another name; `path` may be
+        a function for the same reason. `headers` are sent beside the endpoint's own.
         Errors: BadRequest (404, `model_not_found`), UpstreamError, UpstreamTimeout.
         """
         named_version = model not in self._by_model
@@ -245,7 +247,7 @@ class Pool:
                 member = able[0] if len(able) == 1 else self._pick(able, tried)
                 tried.append(member)
                 try:
-                    answer = await self._send_to(member, method, path, encode, accept)
+                    answer = await self._send_to(member, method, path, encode, accept, headers)
                 except UpstreamError as error:
                     failure = error
                 else:
@@ -297,17 +299,21 @@ class Pool:
         self,
         member: _Member,
         method: str,
-        path: str,
+        path: str | Callable[[UpstreamSettings], str],
         encode: Callable[[UpstreamSettings], bytes],
         accept: str,
+        headers: Sequence[tuple[bytes, bytes]],
     ) -> Answer:
+        target = path if isinstance(path, str) else path(member.settings)
         body = encode(member.settings)
         breaker = member.breaker
         probe = breaker.begin()
         member.in_flight += 1
         member.requests += 1
         try:
-            response = await member.endpoint.request(method, path, body, accept=accept)
+            response = await member.endpoint.request(
+                method, target, body, accept=accept, headers=headers
+            )
         except (UpstreamError, UpstreamTimeout) as error:
             member.in_flight -= 1
             if error.code == "upstream_busy":
@@ -388,7 +394,10 @@ def _endpoint(
                 f"The upstream {settings.name!r} wants its key in the environment variable "
                 f"{settings.api_key_env}, which is not set."
             )
-        headers["authorization"] = f"Bearer {key}"
+        if settings.speaks == "anthropic":
+            headers["x-api-key"] = key
+        else:
+            headers["authorization"] = f"Bearer {key}"
     return Endpoint(
         settings.url,
         headers=headers,

@@ -24,12 +24,13 @@ and, where it can be streamed:
 and, where it is not served at `/v1` + PATH, or not by every upstream:
 
     PATHS                             the whole paths, `{name}` standing for one part
-    model_of(parts, body, models)     the model that is asked for
+    model_of(path, body, models)      the model that is asked for
     asks_stream(path, body)           whether a stream is wanted
     blocked_error(exchange, message)  what a route with `blocked_as: error` answers
-    HEADERS                           headers of the caller that go to the upstream
+    HEADERS                           the caller's headers that go upstream, with their defaults
     SPEAKS                            the kind of upstream that speaks it itself (default: openai)
-    TRANSLATIONS                      for other kinds: how it is said to them (see `translate`)
+    TRANSLATIONS                      for other kinds: how it is said to them (see `spoken`)
+    parts(body)                       how many requests the upstream gets for one of the caller's
 
 `deltas` names a lane by the pointer that its text has in the answer that `Fold` makes, as the
 segment of `outputs` does.

@@ -7,6 +7,7 @@ from typing import Any
 
 from guardrails.types import Exchange, Segment, Usage
 from guardrails.wire.chat import failed as failed
+from guardrails.wire.chat import named as named
 from guardrails.wire.completions import add_prompt, check_prompt
 from guardrails.wire.results import blocked_error
 from guardrails.wire.texts import Texts
