@@ -12,8 +12,9 @@ import pytest
 from psycopg import sql
 
 from guardrails.database_url import libpq_url
+from guardrails.exchange_log.insert import BATCH_RECORDS
 from guardrails.exchange_log.partitions import make_partitions_at, partition_name
-from guardrails.exchange_log.writer import BATCH_RECORDS, ExchangeLog
+from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.types import Exchange, Failure, Usage
 from tests.factories import make_blocked, make_exchange
 
