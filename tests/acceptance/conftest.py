@@ -20,9 +20,9 @@ import pytest
 from openai import OpenAI
 from psycopg.rows import dict_row
 
-from guardrails import demo_model
-from guardrails.addresses import free_port
 from guardrails.database_url import libpq_url
+from guardrails.demo import model as demo_model
+from guardrails.launch.addresses import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 300

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from guardrails.addresses import free_port
+from guardrails.launch.addresses import free_port
 
 pytestmark = pytest.mark.timeout(400)
 

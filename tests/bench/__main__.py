@@ -19,9 +19,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from guardrails.addresses import free_port
 from guardrails.database import migrate
 from guardrails.embedded_postgres import start_embedded
+from guardrails.launch.addresses import free_port
 from tests.bench import measure, report
 from tests.bench.peers import (
     CHECKOUT,

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from guardrails.addresses import free_port
+from guardrails.launch.addresses import free_port
 from tests.bench import mock, texts
 from tests.bench.processes import Memory, Tree, running
 

@@ -21,7 +21,7 @@ def keeper() -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The keeper of a new server, with the file that its URL is in."""
     with tempfile.TemporaryDirectory(prefix="banister-keeper-") as name:
         url_file = Path(name) / "database.url"
-        command = (sys.executable, "-m", "guardrails.database_keeper", name, str(url_file))
+        command = (sys.executable, "-m", "guardrails.launch.database_keeper", name, str(url_file))
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait_until(url_file.exists, 60)
         yield process, url_file

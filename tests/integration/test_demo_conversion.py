@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from guardrails import demo_model
+from guardrails.demo import model as demo_model
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_model_is_written_whole_and_without_its_quantisation(tmp_path):
     target = demo_model.directory(tmp_path)
-    command = (sys.executable, "-m", "guardrails.demo_conversion", str(target))
+    command = (sys.executable, "-m", "guardrails.demo.conversion", str(target))
     subprocess.run(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True)
     assert demo_model.is_converted(target)
     assert "quantization_config" not in (target / "config.json").read_text()

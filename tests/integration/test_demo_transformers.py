@@ -12,8 +12,8 @@ from httpx import ASGITransport, AsyncClient
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from guardrails.demo_server import DemoServer
-from guardrails.demo_transformers import application
+from guardrails.demo.server import DemoServer
+from guardrails.demo.transformers import application
 
 MODEL = "tiny"
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from guardrails.commands.keys import keys
 from guardrails.database_url import libpq_url
 from guardrails.keys import KeyRing, create_key, list_keys, revoke_key
-from guardrails.keys_command import keys
 
 SECRET = b"a secret of the tests"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

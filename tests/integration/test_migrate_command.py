@@ -3,8 +3,8 @@ from __future__ import annotations
 import psycopg
 from click.testing import CliRunner
 
+from guardrails.commands.migrate import migrate
 from guardrails.database_url import libpq_url
-from guardrails.migrate_command import migrate
 
 
 def test_an_empty_database_gets_its_tables_and_a_second_run_is_fine(make_database, monkeypatch):

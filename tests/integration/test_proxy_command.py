@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from guardrails.addresses import answers, free_port, inference_socket
+from guardrails.launch.addresses import answers, free_port, inference_socket
 
 UPSTREAMS = '[{"name": "nobody", "url": "http://127.0.0.1:9/v1", "model": "m"}]'
 

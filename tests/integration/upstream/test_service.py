@@ -151,12 +151,11 @@ async def test_a_service_that_fails_again_and_again_is_left_alone_and_tried_agai
 
 
 async def test_the_time_that_an_exchange_had_left_is_not_held_against_the_service() -> None:
-    async with fakes.upstream(echo(seconds=0.1)) as server:
-        async with service(server.url) as made:
-            for _ in range(6):
-                with pytest.raises(GuardUnavailable, match="in time"):
-                    await ask(made, seconds=0.02)
-            assert await ask(made) == [0]
+    async with fakes.upstream(echo(seconds=0.1)) as server, service(server.url) as made:
+        for _ in range(6):
+            with pytest.raises(GuardUnavailable, match="in time"):
+                await ask(made, seconds=0.02)
+        assert await ask(made) == [0]
 
 
 async def test_a_caller_who_leaves_takes_the_request_along() -> None:

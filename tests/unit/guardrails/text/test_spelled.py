@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails.text.spelled import is_spelled, join_spelled
+from guardrails.text.spelled import join_spelled
 
 
 def made(text, edits):

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from guardrails.addresses import free_port
-from guardrails.probe import status_of
+from guardrails.launch.addresses import free_port
+from guardrails.launch.probe import status_of
 
 Serve = Callable[[bytes | None], object]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from guardrails.demo_completion import Request, merge_answers, merge_streams, read_request
+from guardrails.demo.completion import Request, merge_answers, merge_streams, read_request
 from guardrails.errors import BadRequest, BanisterError, UpstreamError
 
 Scope = MutableMapping[str, Any]

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from guardrails.progress import Steps
+from guardrails.launch.progress import Steps
 
 
 @pytest.fixture(params=[True, False], ids=["terminal", "file"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from guardrails.demo_server import DemoServer
+from guardrails.demo.server import DemoServer
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 CHUNK = {"id": "1", "created": 1, "object": "chunk", "choices": [{"index": 0, "delta": {}}]}

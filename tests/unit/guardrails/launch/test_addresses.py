@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from guardrails.addresses import answers, free_port, inference_socket, require_free
 from guardrails.errors import ConfigError
+from guardrails.launch.addresses import answers, free_port, inference_socket, require_free
 
 
 def test_the_socket_lies_in_the_data_directory(tmp_path):

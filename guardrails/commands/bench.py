@@ -10,7 +10,7 @@ import click
 
 from guardrails.errors import ConfigError
 
-CHECKOUT = Path(__file__).parent.parent
+CHECKOUT = Path(__file__).parent.parent.parent
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails import demo_model
+from guardrails.demo import model as demo_model
 from guardrails.errors import ConfigError
 
 

@@ -22,8 +22,8 @@ from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerationState
 
-from guardrails.demo_grammar import CHAT_TEMPLATE, RESPONSE_TEMPLATE, Held, check, grammar_of
-from guardrails.demo_server import DemoServer
+from guardrails.demo.grammar import CHAT_TEMPLATE, RESPONSE_TEMPLATE, Held, check, grammar_of
+from guardrails.demo.server import DemoServer
 from guardrails.errors import BadRequest
 
 GRAMMAR = "banister_grammar"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from guardrails.errors import ConfigError
-from guardrails.programs import Programs
+from guardrails.launch.programs import Programs
 from guardrails.settings import Settings
 
 EXAMPLES = (

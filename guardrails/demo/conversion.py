@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from guardrails import demo_model
+from guardrails.demo import model as demo_model
 
 
 def convert(target: Path) -> None:

@@ -11,10 +11,10 @@ import signal
 import click
 import uvicorn
 
-from guardrails.addresses import answers, inference_socket
 from guardrails.app import App, create
-from guardrails.children import Children, die_with_parent
-from guardrails.programs import Programs
+from guardrails.launch.addresses import answers, inference_socket
+from guardrails.launch.children import Children, die_with_parent
+from guardrails.launch.programs import Programs
 from guardrails.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def proxy(alone: bool) -> None:
 def serve(settings: Settings) -> None:
     """Serve until a signal. Open exchanges get four seconds to end."""
     uvicorn.run(
-        "guardrails.proxy_command:application",
+        "guardrails.commands.proxy:application",
         factory=True,
         host=settings.host,
         port=settings.port,

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from guardrails.demo_completion import merge_answers, merge_streams, read_request
+from guardrails.demo.completion import merge_answers, merge_streams, read_request
 from guardrails.errors import BadRequest
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guardrails.programs import Programs
+from guardrails.launch.programs import Programs
 from guardrails.settings import Settings, UpstreamSettings
 
 

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from guardrails import demo_model
-from guardrails.addresses import inference_socket
-from guardrails.children import Program
+from guardrails.demo import model as demo_model
 from guardrails.errors import GuardUnavailable
 from guardrails.inference.client import InferenceClient
-from guardrails.probe import status_of
+from guardrails.launch.addresses import inference_socket
+from guardrails.launch.children import Program
+from guardrails.launch.probe import status_of
 from guardrails.settings import Settings, UpstreamSettings
 
 # Stages of the stop: what serves goes first, what it needs goes after it, the database last.
@@ -60,7 +60,12 @@ class Programs:
         async def ready() -> bool:
             return self.url_file.exists()
 
-        command = ("-m", "guardrails.database_keeper", str(self.data_dir), str(self.url_file))
+        command = (
+            "-m",
+            "guardrails.launch.database_keeper",
+            str(self.data_dir),
+            str(self.url_file),
+        )
         return self._python("database", command, ready=ready, stage=DATABASE)
 
     def inference(self) -> Program:
@@ -84,7 +89,7 @@ class Programs:
         """Write the demo model in the form that it is served from; ends by itself."""
         target = demo_model.directory(self.data_dir)
         return self._python(
-            "model", ("-m", "guardrails.demo_conversion", str(target)), stage=MODELS
+            "model", ("-m", "guardrails.demo.conversion", str(target)), stage=MODELS
         )
 
     def model(self, port: int) -> Program:
@@ -95,7 +100,7 @@ class Programs:
         async def ready() -> bool:
             return await status_of(f"http://127.0.0.1:{port}/health") == 200
 
-        command = ("-m", "guardrails.demo_transformers", str(target), "--port", str(port))
+        command = ("-m", "guardrails.demo.transformers", str(target), "--port", str(port))
         offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(cores)}
         return self._python("model", command, ready=ready, stage=MODELS, environment=offline)
 

@@ -15,14 +15,14 @@ import click
 from rich.console import Console
 from sqlalchemy.engine import make_url
 
-from guardrails import demo_model
-from guardrails.addresses import free_port, require_free
-from guardrails.children import Children
 from guardrails.database import migrate
 from guardrails.database_url import libpq_url
+from guardrails.demo import model as demo_model
 from guardrails.errors import ConfigError
-from guardrails.programs import Programs
-from guardrails.progress import Steps
+from guardrails.launch.addresses import free_port, require_free
+from guardrails.launch.children import Children
+from guardrails.launch.programs import Programs
+from guardrails.launch.progress import Steps
 from guardrails.settings import Settings
 
 

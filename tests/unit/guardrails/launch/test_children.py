@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from guardrails.children import ChildFailed, Children, Program
+from guardrails.launch.children import ChildFailed, Children, Program
 
 FOREVER = "import time; time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
@@ -148,7 +148,7 @@ async def test_what_a_program_left_behind_is_ended_with_it(children, program, tm
 async def test_children_end_when_their_parent_is_killed(tmp_path):
     source = textwrap.dedent(f"""
         import asyncio, pathlib, sys
-        from guardrails.children import Children, Program
+        from guardrails.launch.children import Children, Program
         async def main():
             children = Children(print)
             command = (sys.executable, "-c", {FOREVER!r})

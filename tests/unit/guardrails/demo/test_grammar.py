@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails.demo_grammar import check, grammar_of
+from guardrails.demo.grammar import check, grammar_of
 from guardrails.errors import BadRequest
 
 TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}

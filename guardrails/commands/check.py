@@ -10,15 +10,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from guardrails.addresses import answers, inference_socket
 from guardrails.checks import Checker
-from guardrails.children import Children
 from guardrails.detectors import askers_of, cascades_of, finders_of
 from guardrails.grounding import cite
 from guardrails.inference.client import InferenceClient
+from guardrails.launch.addresses import answers, inference_socket
+from guardrails.launch.children import Children
+from guardrails.launch.programs import Programs
 from guardrails.policy.decide import Ruling
 from guardrails.policy.model import Policy, read_policy
-from guardrails.programs import Programs
 from guardrails.settings import Settings
 from guardrails.types import Caller, Check, Segment, Stage, Verdict
 

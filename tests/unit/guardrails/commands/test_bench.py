@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from click.testing import CliRunner
 
-from guardrails import bench_command
+from guardrails.commands import bench as bench_command
 from guardrails.errors import ConfigError
 
 

@@ -1,0 +1,1 @@
+"""The programs that make up the product on one machine: started, watched and stopped as one."""
