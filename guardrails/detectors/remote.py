@@ -204,7 +204,12 @@ class DetectorsApi:
             label = self._labels.get(hit.detection or "") or self._labels.get(
                 hit.detection_type or ""
             )
-            if label is not None:
+            if label is None:
+                continue
+            if (hit.start, hit.end) == (0, len(text)):
+                # A classifier of whole texts: it knows no place in them.
+                row.append(Detection(label, hit.score))
+            else:
                 row.append(Detection(label, hit.score, 0, hit.start, hit.end))
         seen = {hit.label for hit in row}
         for label in self._labels.values():

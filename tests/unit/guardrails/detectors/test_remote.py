@@ -34,7 +34,7 @@ def found(label: str, score: float, start: int = 0, end: int = 4, **more: Any) -
     return {"start": start, "end": end, "detection": label, "score": score, "text": "text", **more}
 
 
-def test_detections_keep_their_spans_and_other_labels_are_left_out() -> None:
+def test_detections_keep_their_spans_unless_that_is_the_whole_text() -> None:
     api = DetectorsApi("d", LABELS, detector_id="hap", unreported="zero")
     answer = [
         [found("LABEL_1", 0.9, 2, 4), found("LABEL_1", 0.2, 0, 1), found("LABEL_0", 0.1)],
@@ -46,7 +46,7 @@ def test_detections_keep_their_spans_and_other_labels_are_left_out() -> None:
             Detection("toxic", 0.2, 0, 0, 1),
             Detection("pii", 0.0),
         ],
-        [Detection("pii", 1.0, 0, 0, 4), Detection("toxic", 0.0)],
+        [Detection("pii", 1.0), Detection("toxic", 0.0)],
     ]
 
 
