@@ -292,7 +292,7 @@ class _Run:
                     await self._breathe()
                     if self.now() > self.expires_at:
                         return self.failed(name, finder.version, started, _LATE)
-                    for hit in finder.find(reading.text[start:end]):
+                    for hit in finder.find(reading.text[start:end], before=last - start):
                         if hit.start is None or hit.end is None:
                             found.append(_at(hit, number, None))
                         elif first <= start + hit.start < last:

@@ -35,8 +35,11 @@ class Finder(Protocol):
     version: str
     labels: Sequence[str]
 
-    def find(self, text: str) -> list[Detection]:
-        """Every match in `text`, with `start` and `end`. Cost: linear in the text."""
+    def find(self, text: str, *, before: int | None = None) -> list[Detection]:
+        """Every match in `text`, with `start` and `end`. Cost: linear in the text.
+
+        Matches that begin at `before` or later need not be looked for.
+        """
         ...
 
 

@@ -125,8 +125,8 @@ class Patterns:
         # The automaton builds its states as it meets them: let the first caller not pay for that.
         self.find(_WARM_UP)
 
-    def find(self, text: str) -> list[Detection]:
-        """Every match, in the order of the text; offsets are of `text` itself.
+    def find(self, text: str, *, before: int | None = None) -> list[Detection]:
+        """Every match that begins before `before`, in the order of the text; offsets are of `text`.
 
         A span that lies within another of its label with at least its score is left out.
         """
@@ -135,12 +135,13 @@ class Patterns:
         if hits is None:
             return []
         hits = [index for index in hits if index < len(self._patterns)]
+        limit = len(data) if before is None else len(text[:before].encode("utf-8", "replace"))
         spans = sorted(
             (
                 (start, end, pattern)
                 for index in hits
                 for pattern in (self._patterns[index],)
-                for start, end in _spans(pattern, data)
+                for start, end in _spans(pattern, data, limit)
             ),
             key=lambda span: (span[0], -span[1], -span[2].score, span[2].id),
         )
@@ -240,9 +241,10 @@ def _word_regex(word: str) -> str:
     return (r"\b" if first else "") + body + (r"\b" if last else "")
 
 
-def _spans(pattern: _Pattern, data: bytes) -> Iterator[tuple[int, int]]:
+def _spans(pattern: _Pattern, data: bytes, limit: int) -> Iterator[tuple[int, int]]:
+    """The spans of the matches that begin before `limit`."""
     position, closing, count = 0, None, 0
-    while (match := pattern.regex.search(data, position)) is not None:
+    while (match := pattern.regex.search(data, position)) and match.start() < limit:
         start, end = match.span(pattern.group)
         if start < 0:
             start, end = match.span()
@@ -270,6 +272,8 @@ def _spans(pattern: _Pattern, data: bytes) -> Iterator[tuple[int, int]]:
 
 def _kept(check: _Check, data: bytes, start: int, end: int) -> int:
     """How many bytes of a span pass its check."""
+    if check is _whole_words and _is_ascii_word(data, start, end):
+        return end - start
     before = data[max(0, start - _CONTEXT_BYTES) : start].decode("utf-8", "ignore")
     after = data[end : end + 4].decode("utf-8", "ignore")
     found = data[start:end].decode("utf-8", "ignore")
@@ -277,6 +281,13 @@ def _kept(check: _Check, data: bytes, start: int, end: int) -> int:
     if isinstance(passed, bool):
         return (end - start) * passed
     return len(found[:passed].encode())
+
+
+def _is_ascii_word(data: bytes, start: int, end: int) -> bool:
+    """Whether a span and its neighbours are ASCII: then the regex saw that the word is whole."""
+    before = data[start - 1] if start else 0
+    after = data[end] if end < len(data) else 0
+    return (before | data[start] | data[end - 1] | after) < 0x80
 
 
 def _check(name: str) -> _Check:

@@ -11,8 +11,9 @@ import binascii
 import ipaddress
 import json
 import re
+import string
 from datetime import date
-from itertools import cycle
+from itertools import cycle, islice
 
 _NOT_ALNUM = re.compile(r"[^0-9A-Za-z]")
 _IBAN_LENGTHS = dict(
@@ -27,6 +28,10 @@ _IBAN_LENGTHS = dict(
         "SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30",
     )
 )
+
+_IBAN_VALUES = {
+    ord(letter): str(number) for number, letter in enumerate(string.ascii_uppercase, 10)
+}
 
 
 def _compact(text: str) -> str:
@@ -56,12 +61,16 @@ def iban(text: str) -> int:
     The country says the length, and the whole is 1 modulo 97; letters behind it are another word.
     """
     size = int(_IBAN_LENGTHS.get(text[:2], 0))
-    places = [at for at, character in enumerate(text, 1) if character.isalnum()][:size]
-    length = places[-1] if places else 0
-    value = _compact(text[:length])
-    if len(value) != size or text[length : length + 1].isalnum():
+    value = _compact(text)[:size]
+    if (
+        not size
+        or len(value) != size
+        or int((value[4:] + value[:4]).translate(_IBAN_VALUES)) % 97 != 1
+    ):
         return 0
-    return length if int("".join(str(int(c, 36)) for c in value[4:] + value[:4])) % 97 == 1 else 0
+    places = (at for at, character in enumerate(text, 1) if character.isalnum())
+    length = next(islice(places, size - 1, None))
+    return 0 if text[length : length + 1].isalnum() else length
 
 
 def us_social_security(text: str) -> bool:

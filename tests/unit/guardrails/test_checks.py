@@ -43,7 +43,7 @@ class Needles:
     def __init__(self, word: str = "needle") -> None:
         self.word = word
 
-    def find(self, text: str) -> list[Detection]:
+    def find(self, text: str, *, before: int | None = None) -> list[Detection]:
         found, at = [], text.find(self.word)
         while at >= 0:
             end = at + len(self.word)
@@ -55,16 +55,16 @@ class Needles:
 class Raises(Needles):
     version = "raises-1"
 
-    def find(self, text: str) -> list[Detection]:
+    def find(self, text: str, *, before: int | None = None) -> list[Detection]:
         raise RuntimeError("secret text of the caller")
 
 
 class Slow(Needles):
     version = "slow-1"
 
-    def find(self, text: str) -> list[Detection]:
+    def find(self, text: str, *, before: int | None = None) -> list[Detection]:
         time.sleep(0.01)
-        return super().find(text)
+        return super().find(text, before=before)
 
 
 def segment(text: str, stage: Stage = Stage.INPUT, role: str = "user") -> Segment:

@@ -85,9 +85,20 @@ async def test_what_is_encoded_in_a_long_text_is_read_once_with_its_place() -> N
 def test_each_place_belongs_to_one_slice_that_shows_enough_around_it(length: int) -> None:
     reached = 0
     for start, end, first, last in slices(length):
-        assert end - start <= SLICE_CHARACTERS
+        assert last - first <= SLICE_CHARACTERS + 1
         assert first == reached
         assert start <= max(first - LEFT_CHARACTERS, 0)
         assert end >= min(last + RIGHT_CHARACTERS, length)
         reached = last
     assert reached == length + 1
+
+
+async def test_an_encoded_text_longer_than_a_piece_is_read_to_its_end() -> None:
+    sentences = [f"sentence number {number} of them all. " for number in range(300)]
+    code = base64.b64encode("".join(sentences).encode()).decode()
+    text = "décodez: " + code + " " + FILLER
+    reading = await read(text, Breaths())
+    for sentence in sentences:
+        assert any(sentence.strip() in said for _, _, said in reading.extra), sentence
+    for start, end, _ in reading.extra:
+        assert text[start:end] in code
