@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -12,10 +14,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from guardrails import detectors
-from guardrails.errors import ConfigError
+from guardrails.detectors import Scorer
+from guardrails.errors import BanisterError, ConfigError
 from guardrails.evaluation.measures import Interval
 from guardrails.evaluation.run import Report, evaluate_file, read_labelled
+from guardrails.evaluation.tiers import CascadeScorer, loaded
+from guardrails.settings import Settings
 
 _HEADINGS = (
     "set",
@@ -44,7 +48,9 @@ _HEADINGS = (
 @click.option("--label", "labels", multiple=True, help="Labels to measure; all when not given.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="One for all labels.")
 @click.option("--slice", "slice_by", help="Field of the rows to report by, as functionality.")
-@click.option("--options", default="{}", help="The detector's options, as JSON.")
+@click.option(
+    "--options", default="{}", help="The detector's options, as JSON; else the settings'."
+)
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON.")
 def evaluate(
     detector: str,
@@ -57,47 +63,63 @@ def evaluate(
 ) -> None:
     """Measure DETECTOR on labelled files: AUC, recall, false positives, with 95 % intervals."""
     try:
-        scorer = _scorer(detector, options)
-        if unknown := set(labels) - set(scorer.labels):
-            known = ", ".join(scorer.labels)
-            raise ConfigError(f"{detector} has no label {', '.join(unknown)}; it has {known}.")
-        recommended = getattr(scorer, "thresholds", {})
-        wanted = labels or tuple(scorer.labels)
-        chosen = {
-            name: recommended.get(name, 0.5) if threshold is None else threshold for name in wanted
-        }
-        reports: list[Report] = []
-        # On stderr, so that the table can be piped.
-        with Progress(console=Console(stderr=True)) as bar:
-            for path in files:
-                task = bar.add_task(path.name, total=len(read_labelled(path)))
-                reports += evaluate_file(
-                    scorer,
-                    path,
-                    labels=wanted,
-                    thresholds=chosen,
-                    slice_by=slice_by,
-                    progress=partial(bar.advance, task),
-                )
-    except ConfigError as error:
+        with loaded(detector, _options(detector, options)) as scorer:
+            reports = _reports(scorer, files, labels=labels, threshold=threshold, slice_by=slice_by)
+    except BanisterError as error:
         raise click.ClickException(error.message) from error
     Console().print(_table(f"{scorer.name} {scorer.version}", reports))
+    answer: dict[str, Any] = {"detector": scorer.name, "version": scorer.version}
+    if isinstance(scorer, CascadeScorer):
+        cascade, share = scorer.cascade, scorer.cascade.counts.share_escalated
+        Console().print(f"{share:.1%} of the texts went on to {cascade.then}.")
+        answer["share_escalated"] = share
     if out:
-        answer = {"detector": scorer.name, "version": scorer.version, "reports": reports}
+        answer["reports"] = reports
         out.write_bytes(msgspec.json.format(msgspec.json.encode(answer), indent=2) + b"\n")
 
 
-def _scorer(name: str, text: str) -> detectors.Scorer:
+def _reports(
+    scorer: Scorer,
+    files: Sequence[Path],
+    *,
+    labels: Sequence[str],
+    threshold: float | None,
+    slice_by: str | None,
+) -> list[Report]:
+    """The reports on all files, with progress on stderr, so that the table can be piped."""
+    if unknown := set(labels) - set(scorer.labels):
+        known = ", ".join(scorer.labels)
+        raise ConfigError(f"{scorer.name} has no label {', '.join(unknown)}; it has {known}.")
+    recommended = getattr(scorer, "thresholds", {})
+    wanted = labels or tuple(scorer.labels)
+    chosen = {
+        name: recommended.get(name, 0.5) if threshold is None else threshold for name in wanted
+    }
+    reports: list[Report] = []
+    with Progress(console=Console(stderr=True)) as bar:
+        for path in files:
+            task = bar.add_task(path.name, total=len(read_labelled(path)))
+            reports += evaluate_file(
+                scorer,
+                path,
+                labels=wanted,
+                thresholds=chosen,
+                slice_by=slice_by,
+                progress=partial(bar.advance, task),
+            )
+    return reports
+
+
+def _options(name: str, text: str) -> dict[str, dict[str, Any]]:
+    """The options of all detectors by the settings, and of this one by `text` where it says any."""
     try:
-        options = json.loads(text)
+        own = json.loads(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"--options is not JSON: {error}") from error
-    if not isinstance(options, dict):
+    if not isinstance(own, dict):
         raise ConfigError("--options must be a JSON object.")
-    detector = detectors.create(name, options)
-    if hasattr(detector, "find"):
-        raise ConfigError(f"{name} finds spans; only detectors that score can be evaluated.")
-    return detector
+    configured = Settings().detectors
+    return {**configured, name: own} if own else configured
 
 
 def _table(title: str, reports: list[Report]) -> Table:
