@@ -12,10 +12,14 @@ import pytest
 from guardrails.checks import Checker
 from guardrails.detectors.cascade import Cascade, create
 from guardrails.errors import ConfigError, GuardUnavailable
+from guardrails.inference.client import InferenceClient
+from guardrails.inference.protocol import Scored
+from guardrails.inference.worker import options_of
 from guardrails.policy.decide import Ruling
 from guardrails.policy.model import parse_policy
+from guardrails.settings import Settings
 from guardrails.types import Action, Caller, Check, Detection, Segment, Stage
-from tests.unit.guardrails.test_checks import Needles
+from tests.unit.guardrails.test_checks import Inference, Needles
 
 RULE = """
 name: test
@@ -264,3 +268,44 @@ async def test_cancelling_the_run_cancels_every_tier(cheap: Words) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.wait_for(cancelled.wait(), 1)
+
+
+async def test_either_tier_may_run_in_the_inference_worker(
+    tmp_path_factory: pytest.TempPathFactory, cheap: Words
+) -> None:
+    inference = Inference(tmp_path_factory.mktemp("i"))
+    server = await asyncio.start_unix_server(inference.serve, inference.path)
+    client = InferenceClient(inference.path)
+    made = [
+        create(
+            "first", first="model", label="rude", band=[0.4, 0.6], then="cheap", then_label="toxic"
+        ),
+        create(
+            "second", first="cheap", label="toxic", band=[0.4, 0.6], then="model", then_label="rude"
+        ),
+    ]
+    checker = Checker({}, client, askers={"cheap": cheap}, cascades={c.name: c for c in made})
+    await checker.start()
+    scored = [[0.1, 0.5], [0.2, 0.9]]
+    inference.scored = Scored(scored, [[None, None], [None, (0, 3)]], (), "model-1")
+    texts = [segment("maybe"), segment("bad", "tool")]
+    checks = {
+        check.detector: check
+        for check in await checker.run(["first", "second"], texts, Stage.INPUT, timeout_seconds=5)
+    }
+    assert list(checks) == ["first", "second", "cheap", "model"]
+    assert scores(checks["first"]) == [(0, 0.5, "cheap"), (1, 0.9, "model")]
+    assert checks["first"].detections[1].start == 0
+    assert scores(checks["second"]) == [(0, 0.5, "model"), (1, 0.95, "cheap")]
+    assert (len(inference.asked), len(cheap.asked)) == (1, 1)
+    await client.close()
+    server.close()
+    await asyncio.sleep(0.01)
+
+
+def test_the_worker_loads_what_only_a_cascade_names(tmp_path: Any) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("name: test\nrules: []\n")
+    options = {"kind": "cascade", "first": "compact", "label": "toxicity", "band": [0.2, 0.8]}
+    settings = Settings(policy=policy, detectors={"careful": {**options, "then": "llama-guard"}})
+    assert options_of(settings)["compact"] == {}
