@@ -33,19 +33,38 @@ _OVERLAP_CHARACTERS = 80
 _BATCH_TOKENS = 2_048
 
 
+class Border(msgspec.Struct, frozen=True):
+    """A score to act at, and what it did on the held-out rows that it was chosen on.
+
+    `false_positives` is the share of all harmless rows that reach it, `chat_false_positives` of
+    the ordinary prompts, answers and documents among them.
+    """
+
+    score: float
+    recall: float
+    false_positives: float
+    chat_false_positives: float
+    positives: int
+    harmless: int
+    chat: int
+
+
 class Calibration(msgspec.Struct, frozen=True):
-    """How one label's logits become a probability.
+    """How one label's logits become a probability, and from which score on to act.
 
     `linear` is (slope, offset) for the first stage alone. `both` is (encoder's slope, linear slope,
     offset). A text is clear of this label when its linear logit is below `clear_below` in every
-    stretch of it. `threshold` is the score that at most one in a hundred harmless held-out texts
-    reached.
+    stretch of it. `flag` and `block` are for whatever people and models say; `quoted_flag` and
+    `quoted_block` for documents and tool results, where the held-out rows have both kinds of them.
     """
 
     linear: tuple[float, float]
     both: tuple[float, float, float]
     clear_below: float
-    threshold: float
+    flag: Border
+    block: Border
+    quoted_flag: Border | None = None
+    quoted_block: Border | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -168,7 +187,7 @@ class CompactModel:
         self.labels = manifest.labels
         self.version = manifest.version
         self.window_tokens = manifest.window_tokens
-        self.thresholds = {label: manifest.calibration[label].threshold for label in self.labels}
+        self.thresholds = {label: manifest.calibration[label].flag.score for label in self.labels}
         self._linear = linear
         self._turn = threading.Lock()
         self._encoder = encoder

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import torch
 
 from guardrails.inference.compact import WINDOW_TOKENS, Calibration, Encoder, Manifest
 from guardrails.inference.ngrams import LinearModel, Weights
-from guardrails.training.calibrate import CLEARED_LOSS, FALSE_POSITIVES, PRIOR, calibrate
+from guardrails.training.calibrate import BLOCKED, CLEARED_LOSS, FLAGGED, PRIOR, calibrate
 from guardrails.training.dataset import LABELS, Row, read_rows, sha256_of, targets
 from guardrails.training.encoder import BASE, Schedule, fine_tune
 from guardrails.training.export import export
+from guardrails.training.hard import hard_rows
 from guardrails.training.linear import fit_linear
 from guardrails.training.mixture import HELD_OUT_SHARE, mixture, own_rows, split
 
@@ -27,13 +29,23 @@ _FILES = ("linear.npz", "encoder.onnx", "tokenizer.json")
 _PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime", "scikit-learn", "numpy")
 
 
-def build(data: Path, directory: Path, schedule: Schedule, progress: Progress) -> Manifest:
+def build(
+    data: Path,
+    directory: Path,
+    schedule: Schedule,
+    progress: Progress,
+    *,
+    start_from: Path | None = None,
+) -> Manifest:
     """Train both stages on `data`, export, calibrate on held-out rows, and write the manifest.
 
+    `start_from` is the `encoder.pt` of an earlier run. A run that was broken off goes on from the
+    checkpoint in `directory`.
     Cost: about 20 minutes on two quiet cores, nearly all for the encoder.
     """
     directory.mkdir(parents=True, exist_ok=True)
     fit, held = split(read_rows(data), schedule.seed)
+    held += hard_rows(schedule.seed, held=True)
     linear = train_linear(fit, schedule.seed, progress)
     linear.save(directory / "linear.npz")
     mixed = mixture(fit, schedule.seed)
@@ -42,7 +54,11 @@ def build(data: Path, directory: Path, schedule: Schedule, progress: Progress) -
         *targets(mixed),
         schedule,
         lambda step, steps, loss: progress(f"encoder, loss {loss:.3f}", step, steps),
+        start_from=start_from,
+        checkpoint=directory / "checkpoint.pt",
     )
+    torch.save(model.state_dict(), directory / "encoder.pt")
+    (directory / "checkpoint.pt").unlink(missing_ok=True)
     export(model, directory / "encoder.onnx")
     shutil.copyfile(BASE / "tokenizer.json", directory / "tokenizer.json")
     training = {
@@ -51,6 +67,7 @@ def build(data: Path, directory: Path, schedule: Schedule, progress: Progress) -
         "rows_own": len(own_rows(fit, schedule.seed)),
         "rows_an_epoch": len(mixed),
         "schedule": msgspec.to_builtins(schedule),
+        "started_from": sha256_of(start_from) if start_from else None,
     }
     return finish(directory, held, training, progress)
 
@@ -79,13 +96,16 @@ def finish(
         labels=LABELS,
         window_tokens=WINDOW_TOKENS,
         files={name: sha256_of(directory / name) for name in _FILES},
-        calibration=calibrate(linear, peaks, encoded, *targets(held), LABELS),
+        calibration=calibrate(
+            linear, peaks, encoded, *targets(held), LABELS, [row.source for row in held]
+        ),
         training={
             **training,
             "rows_held_out": len(held),
             "held_out_share": HELD_OUT_SHARE,
             "prior": PRIOR,
-            "false_positives": FALSE_POSITIVES,
+            "harmless_flagged": FLAGGED,
+            "harmless_blocked": BLOCKED,
             "cleared_loss": CLEARED_LOSS,
             "python": platform.python_version(),
             "packages": {name: version(name) for name in _PACKAGES},

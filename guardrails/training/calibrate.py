@@ -7,16 +7,34 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from guardrails.inference.compact import Calibration
+from guardrails.inference.compact import Border, Calibration
 
 PRIOR = 0.1
 """Calibrated as if one text in ten were harmful: rarer than in the sets, commoner than in life."""
 
-FALSE_POSITIVES = 0.01
+FLAGGED = (0.01, 0.01)
+BLOCKED = (0.005, 0.002)
+BLOCKED_ON_TRUST = (0.002, 0.0)
+"""The share of all harmless rows that a border may let through, and of the chat-like ones.
+
+The last is for labels of which fewer than `FEW` positives are held out: recall is then hardly
+known, so the border is where nearly nothing harmless has ever been seen.
+"""
+FEW = 50
 CLEARED_LOSS = 0.005
 """The share of each label's detected positives that the first stage may clear."""
 
-UNCALIBRATED = Calibration(linear=(1.0, 0.0), both=(1.0, 0.0, 0.0), clear_below=-1e9, threshold=0.5)
+CHAT = frozenset(
+    {"halueval", "wildguard", "bipia", "own_benign_asks", "own_benign_fear", "own_documents"}
+)
+"""Sources whose harmless rows look like what people ask, models answer and tools bring."""
+QUOTED = frozenset({"bipia", "own_indirect", "own_documents"})
+"""Sources of documents and tool results."""
+
+_NEVER = Border(1.0, 0.0, 0.0, 0.0, 0, 0, 0)
+UNCALIBRATED = Calibration(
+    linear=(1.0, 0.0), both=(1.0, 0.0, 0.0), clear_below=-1e9, flag=_NEVER, block=_NEVER
+)
 """For a label of which the held-out rows show one side only: the encoder's score, never clear."""
 
 
@@ -27,12 +45,15 @@ def calibrate(
     values: np.ndarray,
     known: np.ndarray,
     labels: Sequence[str],
+    sources: Sequence[str],
 ) -> dict[str, Calibration]:
     """Each label's calibration from held-out logits.
 
     Shape: five float32 arrays (N, L): the first stage's logits and their peaks, the encoder's
-           logits, the labels, and which of them are known.
+           logits, the labels, and which of them are known; and the source of each of the N rows.
     """
+    chat = np.array([source in CHAT for source in sources])
+    quoted = np.array([source in QUOTED for source in sources])
     answer = {}
     for column, label in enumerate(labels):
         rows = known[:, column] > 0
@@ -44,14 +65,20 @@ def calibrate(
         (alone,), alone_offset = _platt(first[:, None], truth)
         (with_encoder, with_linear), offset = _platt(np.stack([second, first], axis=1), truth)
         logits = second * with_encoder + first * with_linear + offset
-        border = _border(logits[~truth])
+        scores = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        flag, block = _borders(scores, truth, chat[rows])
+        inside = quoted[rows]
+        both_kinds = truth[inside].any() and not truth[inside].all()
+        pair = _borders(scores[inside], truth[inside], chat[rows][inside]) if both_kinds else ()
         stretches = peaks[rows, column]
-        found = stretches[truth & (logits >= border)]
+        found = stretches[truth & (scores >= flag.score)]
         answer[label] = Calibration(
             linear=(alone, alone_offset),
             both=(with_encoder, with_linear, offset),
             clear_below=_clear_below(found if len(found) else stretches[truth]),
-            threshold=round(float(1 / (1 + np.exp(-border))), 4),
+            flag=flag,
+            block=block,
+            **dict(zip(("quoted_flag", "quoted_block"), pair, strict=False)),
         )
     return answer
 
@@ -74,10 +101,46 @@ def _platt(features: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, ...], 
     )
 
 
-def _border(harmless: np.ndarray) -> float:
-    """The logit that at most the allowed share of harmless rows reaches; never below even odds."""
-    allowed = int(len(harmless) * FALSE_POSITIVES)
-    return max(float(np.sort(harmless)[len(harmless) - 1 - allowed]) + 1e-4, 0.0)
+def _borders(scores: np.ndarray, truth: np.ndarray, chat: np.ndarray) -> tuple[Border, Border]:
+    """Where to flag and where to block; never below even odds, and never to block before a flag."""
+    few = int(truth.sum()) < FEW
+    flag = _border(scores, truth, chat, FLAGGED, 0.5)
+    return flag, _border(scores, truth, chat, BLOCKED_ON_TRUST if few else BLOCKED, flag.score)
+
+
+def _border(
+    scores: np.ndarray,
+    truth: np.ndarray,
+    chat: np.ndarray,
+    allowed: tuple[float, float],
+    least: float,
+) -> Border:
+    harmless, talk = scores[~truth], scores[~truth & chat]
+    limits = [
+        _exceeded_by(part, share) for part, share in zip((harmless, talk), allowed, strict=True)
+    ]
+    score = max(*limits, least)
+    return Border(
+        score=score,
+        recall=_share(scores[truth] >= score),
+        false_positives=_share(harmless >= score),
+        chat_false_positives=_share(talk >= score),
+        positives=int(truth.sum()),
+        harmless=len(harmless),
+        chat=len(talk),
+    )
+
+
+def _exceeded_by(scores: np.ndarray, share: float) -> float:
+    """The lowest score of four digits that at most this share of `scores` reaches."""
+    if not len(scores):
+        return 0.0
+    highest = np.sort(scores)[len(scores) - 1 - int(len(scores) * share)]
+    return min(round(float(np.floor(highest * 1e4) + 1) / 1e4, 4), 1.0)
+
+
+def _share(reached: np.ndarray) -> float:
+    return round(float(reached.mean()), 4) if len(reached) else 0.0
 
 
 def _clear_below(detected: np.ndarray) -> float:

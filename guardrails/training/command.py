@@ -28,15 +28,32 @@ from guardrails.inference.compact import Manifest
 )
 @click.option("--epochs", default=1, show_default=True, type=click.IntRange(1, 50))
 @click.option("--seed", default=17, show_default=True)
+@click.option("--rate", default=1e-4, show_default=True, help="The highest learning rate.")
+@click.option(
+    "--start-from",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The encoder.pt of an earlier run, to train it further.",
+)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
-def train_detector(data: Path, out: Path, epochs: int, seed: int, threads: int) -> None:
-    """Train the compact detector on labelled rows, and write weights that `compact` loads."""
+def train_detector(
+    data: Path,
+    out: Path,
+    epochs: int,
+    seed: int,
+    rate: float,
+    start_from: Path | None,
+    threads: int,
+) -> None:
+    """Train the compact detector on labelled rows, and write weights that `compact` loads.
+
+    A run that was broken off goes on where it was when it is started again with the same options.
+    """
     # torch and transformers take seconds to import: only this verb pays for them.
     from guardrails.training.build import build
     from guardrails.training.encoder import Schedule
 
     console = Console()
-    schedule = Schedule(epochs=epochs, seed=seed, threads=threads)
+    schedule = Schedule(epochs=epochs, seed=seed, rate=rate, threads=threads)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -51,6 +68,7 @@ def train_detector(data: Path, out: Path, epochs: int, seed: int, threads: int) 
             out,
             schedule,
             lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+            start_from=start_from,
         )
     console.print(_table(manifest))
     console.print(f"Written to {out}. Use it with the detector option directory: {out}")
@@ -58,8 +76,9 @@ def train_detector(data: Path, out: Path, epochs: int, seed: int, threads: int) 
 
 def _table(manifest: Manifest) -> Table:
     table = Table(title=f"compact {manifest.version}")
-    for heading in ("label", "threshold for 1 % false positives", "cleared below"):
+    for heading in ("label", "flag at", "block at", "cleared below"):
         table.add_column(heading)
     for label, calibration in manifest.calibration.items():
-        table.add_row(label, f"{calibration.threshold:.3f}", f"{calibration.clear_below:.2f}")
+        scores = (calibration.flag.score, calibration.block.score)
+        table.add_row(label, *(f"{s:.3f}" for s in scores), f"{calibration.clear_below:.2f}")
     return table

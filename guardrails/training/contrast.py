@@ -18,10 +18,10 @@ import yaml
 from guardrails.training.dataset import LABELS, Row
 
 _PARTS = yaml.safe_load((Path(__file__).parent / "data" / "contrast.yaml").read_text("utf-8"))
-_SLOTS: dict[str, list[str]] = _PARTS["slots"]
+SLOTS: dict[str, list[str]] = _PARTS["slots"]
 _TEMPLATES: dict[str, list[str]] = _PARTS["templates"]
 _ANY_GROUP = re.compile(
-    r"\b(" + "|".join(sorted(map(re.escape, _SLOTS["groups"]), key=len, reverse=True)) + r")\b",
+    r"\b(" + "|".join(sorted(map(re.escape, SLOTS["groups"]), key=len, reverse=True)) + r")\b",
     re.IGNORECASE,
 )
 _LEADS = (
@@ -46,7 +46,7 @@ def identity_swaps(rows: Sequence[Row], seed: int, limit: int) -> list[Row]:
     rng.shuffle(known)
     swapped = []
     for row in known[:limit]:
-        other = rng.choice(_SLOTS["groups"])
+        other = rng.choice(SLOTS["groups"])
         swapped.append(Row(_ANY_GROUP.sub(other, row.text), "identity_swap", row.labels))
     return swapped
 
@@ -104,7 +104,7 @@ def _injections(rng: random.Random) -> Iterator[Row]:
         text = lead + override + joint + payload
         yield Row(text, "own_injections", attack)
     for template in _TEMPLATES["personas"]:
-        for name in _SLOTS["persona"]:
+        for name in SLOTS["persona"]:
             yield Row(template.format(persona=name), "own_injections", attack)
     for text in _TEMPLATES["not_injection"]:
         for lead in ("", "Hi, ", "Thanks! ", "One question: ", "Hallo, ", "Note: "):
@@ -124,7 +124,7 @@ def _fill(template: str, rng: random.Random) -> str:
 
     def word(match: re.Match[str]) -> str:
         slot = match.group(1)
-        chosen = rng.choice(_SLOTS[slot.lower()])
+        chosen = rng.choice(SLOTS[slot.lower()])
         return chosen[:1].upper() + chosen[1:] if slot[0].isupper() else chosen
 
     return re.sub(r"\{(\w+)\}", word, template)

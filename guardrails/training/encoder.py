@@ -28,6 +28,7 @@ BASE = Path(_WHEEL).parent / "model"
 
 SHARED_LAYERS = 3
 _HIDDEN = 256
+_SAVE_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,22 @@ def fine_tune(
     known: np.ndarray,
     schedule: Schedule,
     progress: Callable[[int, int, float], None],
+    *,
+    start_from: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> TwoBranches:
     """Train the branch; `progress` is told the step, their number and the running loss.
 
+    `start_from` holds the weights of a finished run. `checkpoint` is written every hundred steps;
+    where it exists the run goes on from there, and ends as it would have without the break.
     Cost: about 25 ms a text and epoch on one core.
     """
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(schedule.threads)
     rng = random.Random(schedule.seed)  # noqa: S311 - reproducible, not secret
     model = TwoBranches().train()
+    if start_from:
+        model.load_state_dict(torch.load(start_from, weights_only=True))
     ids = encode(texts, schedule.tokens)
     goal, mask = torch.from_numpy(values), torch.from_numpy(known)
     weight = torch.tensor(schedule.label_weights)
@@ -145,8 +153,10 @@ def fine_tune(
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / warm, (steps - step) / (steps - warm + 1))
     )
-    running = 0.0
-    for step, rows in enumerate(batches, start=1):
+    running, begun = 0.0, 0
+    if checkpoint and checkpoint.exists():
+        begun, running = _resume(checkpoint, model, optimizer, scheduler)
+    for step, rows in enumerate(batches[begun:], start=begun + 1):
         logits = model.logits(*_padded([ids[row] for row in rows]))
         losses = nn.functional.binary_cross_entropy_with_logits(
             logits, goal[rows], reduction="none"
@@ -160,7 +170,45 @@ def fine_tune(
         scheduler.step()
         running += (loss.item() - running) * max(0.01, 1 / step)
         progress(step, steps, running)
+        if checkpoint and step % _SAVE_STEPS == 0:
+            _save(checkpoint, model, optimizer, scheduler, step, running)
     return model.eval()
+
+
+def _save(
+    path: Path,
+    model: TwoBranches,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
+    step: int,
+    running: float,
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "chance": torch.get_rng_state(),
+        "step": step,
+        "running": running,
+    }
+    # Beside it first: a run that is killed while it writes must not lose the last one.
+    beside = path.with_suffix(".part")
+    torch.save(state, beside)
+    beside.replace(path)
+
+
+def _resume(
+    path: Path,
+    model: TwoBranches,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
+) -> tuple[int, float]:
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    torch.set_rng_state(state["chance"])
+    return state["step"], state["running"]
 
 
 def _batches(ids: Sequence[Sequence[int]], size: int, rng: random.Random) -> list[list[int]]:

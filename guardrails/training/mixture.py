@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from guardrails.training.contrast import contrast_rows, hidden_commands, identity_swaps
 from guardrails.training.dataset import Row, clean, crop, held_out
+from guardrails.training.hard import hard_rows, twins
 
 HELD_OUT_SHARE = 0.12
 _MOST = {"davidson": 6_000, "halueval": 3_600, "identity_templates": 900}
@@ -22,15 +23,20 @@ def split(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
 
 
 def own_rows(fit: Sequence[Row], seed: int) -> list[Row]:
-    """What we add to the rows to fit: contrast rows, swapped identities, hidden commands."""
+    """What we add to the rows to fit: contrast and hard rows, swapped identities, hidden commands.
+
+    A part of all of these and of the rows to fit comes a second time, mistyped.
+    """
     documents = [
         row for row in fit if row.source in {"halueval", "bipia"} and not any(row.labels.values())
     ]
-    return [
+    own = [
         *contrast_rows(seed),
+        *hard_rows(seed),
         *identity_swaps(fit, seed, 1_000),
         *hidden_commands(documents, seed, 900),
     ]
+    return [*own, *twins(own, seed, 800), *twins(fit, seed, 800)]
 
 
 def mixture(fit: Sequence[Row], seed: int) -> list[Row]:
