@@ -28,7 +28,8 @@ class Service(Generic[Answer]):
     """One server that answers questions with JSON of one type. Belongs to one event loop.
 
     Limits: `concurrency` requests at once, MOST_WAITING more wait their turn; an answer of more
-    than MOST_ANSWER_BYTES is refused. No request is sent twice.
+    than MOST_ANSWER_BYTES is refused. Nothing is tried again, but for a request on a kept-alive
+    connection that the server closed before it answered at all.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from guardrails.checks import Checker
+from guardrails.database_url import libpq_url
 from guardrails.detectors import askers_of
 from guardrails.types import Check, Segment, Stage
 from tests import fakes
 
 Answer = Callable[[fakes.Request], Any]
 BAD = "bomb"
+CARD = Path(__file__).parent.parent.parent / "docs" / "models" / "cascade.md"
 
 
 def answering(path: str, answer: Answer) -> fakes.Step:
@@ -422,6 +426,11 @@ async def test_the_proxy_escalates_only_uncertain_texts_and_records_both_checks(
         assert hit["score"] == pytest.approx(0.8)
         counts = proxy.app._proxy._pipeline._checker.cascades["careful"].counts
         assert (counts.texts, counts.escalated, counts.failed) == (4, 1, 0)
+        # The share by exchange, as docs/models/cascade.md asks the log for it.
+        (query,) = re.findall(r"```sql\n(.*?);\n```", CARD.read_text(), re.DOTALL)
+        async with await psycopg.AsyncConnection.connect(libpq_url(proxy.database_url)) as log:
+            share = await (await log.execute(query)).fetchone()
+        assert float(share[0]) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(("on_error", "status"), [("fail", 503), ("first", 200)])
