@@ -79,7 +79,14 @@ class App:
         stack.push_async_callback(pool.aclose)
         if settings.database_url is None:
             raise ConfigError("There is no database: set BANISTER_DATABASE_URL or `banister up`.")
-        log = ExchangeLog(settings.database_url, settings.log_queue_records)
+        log = ExchangeLog(
+            settings.database_url,
+            settings.log_queue_records,
+            mode=settings.log_mode,
+            directory=settings.log_spool or settings.data_dir.expanduser() / "spool",
+            spool_bytes=settings.log_spool_bytes,
+            refuse=settings.log_full == "refuse",
+        )
         await log.start()
         stack.push_async_callback(log.stop)
         keys = KeyRing(settings.database_url, key_secret(settings))

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import orjson
 
 from guardrails.checks import Checker
-from guardrails.errors import BanisterError, GuardUnavailable, UpstreamError
+from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable, UpstreamError
 from guardrails.exchange_log.privacy import RECORD_ALL, Privacy
 from guardrails.grounding import cite
 from guardrails.moderation import together
@@ -59,8 +59,24 @@ class Retriever(Protocol):
 class Log(Protocol):
     """Remembers exchanges."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be recorded at the moment; None when all is well."""
+        ...
+
+    def admit(self) -> None:
+        """Raise LogUnavailable where an exchange may not begin, since it could not be recorded."""
+        ...
+
     def append(self, exchange: Exchange) -> bool:
         """Take an exchange in without waiting; False when it could not be kept."""
+        ...
+
+    async def keep(self, exchange: Exchange) -> bool:
+        """Take an exchange in, and return once it is as safe as was configured; False if not kept.
+
+        Errors: LogUnavailable, where an exchange that is not kept may not be answered.
+        """
         ...
 
 
@@ -91,6 +107,11 @@ class Pipeline:
         self._check_seconds = check_seconds
         self._most_answer_bytes = most_answer_bytes
         self._privacy = privacy
+
+    def admit(self, exchange: Exchange) -> Exchange:
+        """Let an exchange begin. Errors: LogUnavailable where it must be recorded and cannot be."""
+        self._log.admit()
+        return exchange if self._log.trouble is None else exchange.evolve(unrecorded=True)
 
     @property
     def models(self) -> Sequence[str]:
@@ -129,12 +150,12 @@ class Pipeline:
         except BanisterError as error:
             exchange = failed(exchange, error)
         except asyncio.CancelledError:
-            self.record(exchange.evolve(abandoned=True), began)
+            self.abandon(exchange, began)
             raise
         if exchange.failure is None:
             notice = ruling.notice(exchange.verdict)
             exchange = answered(exchange, wire, self._routes[exchange.route], notice)
-        return self.record(exchange, began)
+        return await self.record(exchange, began)
 
     async def moderate(self, exchange: Exchange, wire: ModuleType) -> Exchange:
         """Only check the input, each text by itself, and answer with the scores."""
@@ -147,9 +168,9 @@ class Pipeline:
                 for segment in exchange.inputs
             ]
         except BanisterError as error:
-            return self.record(failed(exchange, error), began)
+            return await self.record(failed(exchange, error), began)
         exchange = together(exchange, each).evolve(answer=wire.answer(exchange, each))
-        return self.record(exchange, began)
+        return await self.record(exchange, began)
 
     async def check(self, exchange: Exchange, ruling: Ruling, side: Stage) -> Exchange:
         """Measure one side's texts with every detector that a rule needs, and decide.
@@ -349,12 +370,23 @@ class Pipeline:
             },
         )
 
-    def record(self, exchange: Exchange, began: float) -> Exchange:
-        """Hand the exchange to the log, with the time that it took in all."""
-        seconds = {**exchange.seconds, "total": time.perf_counter() - began}
-        exchange = exchange.evolve(seconds=seconds)
+    async def record(self, exchange: Exchange, began: float) -> Exchange:
+        """Hand the exchange to the log, with the time that it took in all.
+
+        Its answer may leave when this returns: the log has it as safe as was configured, or
+        `failure` says log_unavailable.
+        """
+        exchange = timed(exchange, began)
+        try:
+            kept = await self._log.keep(self._privacy.of(exchange, self._ruling().notices))
+        except LogUnavailable as error:
+            return failed(exchange, error).evolve(answer=None)
+        return exchange if kept else exchange.evolve(unrecorded=True)
+
+    def abandon(self, exchange: Exchange, began: float) -> None:
+        """Hand an exchange to the log whose caller has gone; nobody waits for it."""
+        exchange = timed(exchange.evolve(abandoned=True), began)
         self._log.append(self._privacy.of(exchange, self._ruling().notices))
-        return exchange
 
     async def _checks(
         self,
@@ -385,6 +417,12 @@ class Pipeline:
             if size > self._most_answer_bytes:
                 raise UpstreamError("The upstream's answer is too large.")
         return b"".join(chunks)
+
+
+def timed(exchange: Exchange, began: float) -> Exchange:
+    """The exchange as it ends, with the time that it took in all."""
+    seconds = {**exchange.seconds, "total": time.perf_counter() - began}
+    return exchange.evolve(seconds=seconds, unrecorded=False)
 
 
 def normalise(exchange: Exchange, wire: ModuleType, ruling: Ruling) -> Exchange:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from guardrails.access import Access
-from guardrails.errors import BadRequest, BanisterError, GuardUnavailable
+from guardrails.errors import BadRequest, BanisterError, GuardUnavailable, LogUnavailable
 from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
 from guardrails.streaming import HeldStream
@@ -114,12 +114,15 @@ class Proxy:
         began = time.perf_counter()
         try:
             exchange = await self._accept(exchange, scope, receive, wire)
+        except LogUnavailable as error:
+            await _respond(send, failed(exchange, error), wire)
+            return
         except BanisterError as error:
-            exchange = self._pipeline.record(failed(exchange, error), began)
+            exchange = await self._pipeline.record(failed(exchange, error), began)
             await _respond(send, exchange, wire)
             return
         except _CallerGone:
-            self._pipeline.record(exchange.evolve(abandoned=True), began)
+            self._pipeline.abandon(exchange, began)
             return
         else:
             with _CancelWhenGone(receive):
@@ -131,6 +134,7 @@ class Proxy:
         self, exchange: Exchange, scope: Scope, receive: Receive, wire: ModuleType
     ) -> Exchange:
         """Let the caller in and read what it wants."""
+        exchange = self._pipeline.admit(exchange)
         if scope["method"] != "POST":
             raise BadRequest("Use POST here.", code="method_not_allowed", status=405)
         headers = dict(scope["headers"])
@@ -314,6 +318,8 @@ def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
         (b"x-guardrail-held-ms", b"%.1f" % (held * 1e3)),
         (b"x-guardrail-uncovered", b"%d" % len(exchange.uncovered)),
     ]
+    if exchange.unrecorded:
+        headers.append((b"x-guardrail-recorded", b"no"))
     if found := results.categories(exchange.verdict.reasons):
         headers.append((b"x-guardrail-categories", ",".join(found).encode()))
     return headers

@@ -85,7 +85,7 @@ async def readiness(parts: Parts) -> dict[str, Any]:
     upstreams = parts.pool.status()
     able = any(upstream.ready for upstream in upstreams)
     return {
-        "ready": detectors == "warm" and able,
+        "ready": detectors == "warm" and able and not parts.log.refuses,
         "detectors": detectors,
         "policy": parts.policies.current.label,
         "policy_error": parts.policies.last_error,

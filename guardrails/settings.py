@@ -119,7 +119,19 @@ class Settings(BaseSettings):
     max_answer_bytes: int = Field(16 * 2**20, gt=0)
     max_messages: int = Field(2_000, gt=0)
     max_concurrency: int = Field(2_000, gt=0, description="Exchanges at once in a worker")
-    log_queue_records: int = Field(50_000, gt=0, description="Records kept while Postgres is away")
+    log_mode: Literal["durable", "fast", "memory"] = Field(
+        "durable", description="A record is on disk before its answer ends, within 50 ms, or never"
+    )
+    log_spool: Path | None = Field(None, description="None: `spool` in data_dir")
+    log_spool_bytes: int = Field(
+        8 * 2**30, ge=2**20, description="Most that a process keeps on disk while Postgres is away"
+    )
+    log_full: Literal["refuse", "continue"] = Field(
+        "refuse", description="When nothing more can be recorded: 503, or serve and say so"
+    )
+    log_queue_records: int = Field(
+        50_000, gt=0, description="Records kept while Postgres is away, in mode memory"
+    )
     privacy: tuple[PrivacySettings, ...] = Field((), description="None: all is recorded as it came")
     log_keys: SecretStr | None = Field(
         None, description="Encrypts texts: `id:base64`, comma-separated, the first one writes"

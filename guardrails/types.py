@@ -186,7 +186,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     `request` is the body as the caller sent it, `prompt` the body as the model saw it, `completion`
     the model's whole answer, `answer` what the caller got where that differs (blocked, redacted).
-    `seconds` maps each step to the time it took.
+    `seconds` maps each step to the time it took. `unrecorded`: the log had no room for it, and is
+    configured to go on.
     """
 
     id: str
@@ -216,6 +217,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     seconds: dict[str, float] = {}
     failure: Failure | None = None
     abandoned: bool = False
+    unrecorded: bool = False
 
     @property
     def blocked(self) -> bool:

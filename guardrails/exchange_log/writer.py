@@ -145,9 +145,14 @@ class ExchangeLog:
 
         Cost: a microsecond.
         """
-        if self._refuse and self.trouble is not None:
+        if self.refuses:
             self._refused += 1
             raise self._unavailable()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether nothing is served, since nothing can be recorded."""
+        return self._refuse and self._intake.trouble is not None
 
     async def start(self) -> None:
         """Begin to write. Postgres may still be away: it is tried until it comes.
