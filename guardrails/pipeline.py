@@ -20,14 +20,13 @@ from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable, U
 from guardrails.exchange_log.privacy import RECORD_ALL, Privacy
 from guardrails.grounding import cite
 from guardrails.moderation import together
-from guardrails.policy.decide import Ruling
+from guardrails.output_check import UNCHECKED, OutputCheck
+from guardrails.policy.decide import Ruling, only_unchecked
 from guardrails.prompt.render import Templates, render
 from guardrails.redact import redacted
 from guardrails.settings import RouteSettings
-from guardrails.streaming import HeldStream
+from guardrails.streams.guard import StreamGuard
 from guardrails.types import (
-    Action,
-    Check,
     Citation,
     Exchange,
     Failure,
@@ -41,11 +40,9 @@ from guardrails.upstream.pool import Answer, Pool
 from guardrails.wire import results
 from guardrails.wire.spoken import Spoken, Translation
 
-_OUTPUT_STAGES = frozenset({Stage.OUTPUT, Stage.TOOL_CALL})
 _PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})
 _SPOKEN = ("content", "text")
 _PARTS_AT_ONCE = 8
-_UNCHECKED = "A required check could not run, so nothing was let through. Try again."
 
 
 class Retriever(Protocol):
@@ -107,6 +104,7 @@ class Pipeline:
         self._check_seconds = check_seconds
         self._most_answer_bytes = most_answer_bytes
         self._privacy = privacy
+        self._outputs = OutputCheck(checker, self._always, check_seconds)
 
     def admit(self, exchange: Exchange) -> Exchange:
         """Let an exchange begin. Errors: LogUnavailable where it must be recorded and cannot be."""
@@ -122,7 +120,7 @@ class Pipeline:
         self,
         exchange: Exchange,
         wire: ModuleType,
-        stream: HeldStream | None = None,
+        stream: StreamGuard | None = None,
         *,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> Exchange:
@@ -138,12 +136,12 @@ class Pipeline:
             exchange = await self.check(exchange, ruling, Stage.INPUT)
             if not exchange.over:
                 exchange = await self.ground(exchange, wire)
-                exchange = self.format_prompt(exchange)
+                exchange = self.format_prompt(exchange, wire)
                 exchange = await self.complete(exchange, wire, ruling, stream, headers)
                 if not exchange.over:
                     exchange = read_outputs(exchange, wire)
                     exchange = await self.cite(exchange, exchange.outputs)
-                    exchange = await self.check(exchange, ruling, Stage.OUTPUT)
+                    exchange = await self.check(exchange, ruling, Stage.OUTPUT, stream)
                     if exchange.answer is not None:
                         # Something was cut out, so the citations' offsets have moved.
                         exchange = await self.cite(exchange, wire.outputs(exchange.answer)[0])
@@ -155,6 +153,8 @@ class Pipeline:
         if exchange.failure is None:
             notice = ruling.notice(exchange.verdict)
             exchange = answered(exchange, wire, self._routes[exchange.route], notice)
+            if stream is not None:
+                stream.notice = notice
         return await self.record(exchange, began)
 
     async def moderate(self, exchange: Exchange, wire: ModuleType) -> Exchange:
@@ -172,21 +172,33 @@ class Pipeline:
         exchange = together(exchange, each).evolve(answer=wire.answer(exchange, each))
         return await self.record(exchange, began)
 
-    async def check(self, exchange: Exchange, ruling: Ruling, side: Stage) -> Exchange:
+    async def check(
+        self,
+        exchange: Exchange,
+        ruling: Ruling,
+        side: Stage,
+        stream: StreamGuard | None = None,
+    ) -> Exchange:
         """Measure one side's texts with every detector that a rule needs, and decide.
 
+        A `stream` has measured its text already, while it grew.
         Errors: `failure` is guard_unavailable when a rule that fails closed could not be checked
         and no other rule blocks anyway.
         """
         began = time.perf_counter()
         segments = exchange.inputs if side is Stage.INPUT else exchange.outputs
         route, caller = exchange.route, exchange.caller
-        needed = ruling.detectors(route, caller, segments)
-        if segments:
-            needed |= self._privacy.detectors(route, caller.tenant)
-        if not needed:
+        if side is Stage.OUTPUT:
+            checks = await self._outputs.run(exchange, ruling, stream)
+        else:
+            needed = ruling.detectors(route, caller, segments)
+            if segments:
+                needed |= self._always(exchange)
+            checks = await self._checker.run(
+                needed, segments, side, timeout_seconds=self._check_seconds
+            )
+        if not checks:
             return exchange
-        checks = await self._checks(exchange, needed, segments, side)
         verdict = ruling.decide(checks, segments, side=side, route=route, caller=caller)
         exchange = exchange.evolve(
             checks=exchange.checks + checks,
@@ -197,8 +209,8 @@ class Pipeline:
             uncovered=exchange.uncovered + tuple(u for check in checks for u in check.uncovered),
             seconds={**exchange.seconds, f"check_{side}": time.perf_counter() - began},
         )
-        if verdict.action is Action.BLOCK and not _found_to_block(verdict):
-            return failed(exchange, GuardUnavailable(_UNCHECKED, retry_after_seconds=1))
+        if only_unchecked(verdict):
+            return failed(exchange, GuardUnavailable(UNCHECKED, retry_after_seconds=1))
         body = exchange.prompt if side is Stage.INPUT else exchange.completion
         changed = redacted(body, segments, verdict.reasons, side)
         if changed is body:
@@ -227,7 +239,7 @@ class Pipeline:
             seconds={**exchange.seconds, "ground": time.perf_counter() - began},
         )
 
-    def format_prompt(self, exchange: Exchange) -> Exchange:
+    def format_prompt(self, exchange: Exchange, wire: ModuleType) -> Exchange:
         """Put the messages into the route's template, as they were in training."""
         name = self._routes[exchange.route].template
         prompt = exchange.prompt
@@ -236,8 +248,12 @@ class Pipeline:
         began = time.perf_counter()
         template = self._templates[name]
         messages = render(template, prompt["messages"], exchange.passages)
+        if hasattr(wire, "with_messages"):
+            prompt = wire.with_messages(prompt, messages)
+        else:
+            prompt = {**prompt, "messages": messages}
         return exchange.evolve(
-            prompt={**prompt, "messages": messages},
+            prompt=prompt,
             template_hash=template.hash,
             seconds={**exchange.seconds, "format": time.perf_counter() - began},
         )
@@ -247,7 +263,7 @@ class Pipeline:
         exchange: Exchange,
         wire: ModuleType,
         ruling: Ruling,
-        stream: HeldStream | None,
+        stream: StreamGuard | None,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> Exchange:
         """Call the model and read its whole answer; a stream with no rule for it is passed on."""
@@ -306,7 +322,7 @@ class Pipeline:
         exchange: Exchange,
         wire: ModuleType,
         ruling: Ruling,
-        stream: HeldStream,
+        stream: StreamGuard,
         spoken: Spoken,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> Exchange:
@@ -314,12 +330,14 @@ class Pipeline:
         try:
             if answer.status != 200:
                 return refused(exchange, answer, await self._read(answer), spoken)
-            stream.relaying = not exchange.passages and not ruling.guards(
-                exchange.route, exchange.caller, _OUTPUT_STAGES
+            stream.hold = self._outputs.hold(exchange, ruling)
+            completion = await stream.run(
+                spoken.chunks(answer.upstream, answer),
+                exchange,
+                self._outputs.looker(exchange, ruling),
+                self._outputs.live_from(exchange, ruling),
             )
-            async for chunk in spoken.chunks(answer.upstream, answer):
-                await stream.take(chunk, exchange)
-            return exchange.evolve(completion=await stream.end(exchange))
+            return exchange.evolve(completion=completion)
         finally:
             await answer.aclose()
 
@@ -388,26 +406,9 @@ class Pipeline:
         exchange = timed(exchange.evolve(abandoned=True), began)
         self._log.append(self._privacy.of(exchange, self._ruling().notices))
 
-    async def _checks(
-        self,
-        exchange: Exchange,
-        needed: frozenset[str],
-        segments: Sequence[Segment],
-        side: Stage,
-    ) -> tuple[Check, ...]:
-        checks = await self._checker.run(
-            needed - {cite.DETECTOR}, segments, side, timeout_seconds=self._check_seconds
-        )
-        if cite.DETECTOR not in needed:
-            return checks
-        if exchange.passages:
-            seconds = exchange.seconds["cite"]
-            grounded = cite.groundedness_check(
-                segments, exchange.passages, exchange.citations, seconds=seconds
-            )
-        else:
-            grounded = Check(cite.DETECTOR, "", side, skipped="no passages")
-        return (*checks, grounded)
+    def _always(self, exchange: Exchange) -> frozenset[str]:
+        """The detectors that run whatever the rules say: what is recorded is masked by them."""
+        return self._privacy.detectors(exchange.route, exchange.caller.tenant)
 
     async def _read(self, answer: Answer) -> bytes:
         chunks, size = [], 0
@@ -510,11 +511,3 @@ def read_answer(raw: bytes, wire: ModuleType | Translation) -> dict[str, Any]:
 def _retry_after(answer: Answer) -> int | None:
     value = dict(answer.headers).get(b"retry-after", b"")
     return int(value) if value.isdigit() else None
-
-
-def _found_to_block(verdict: Verdict) -> bool:
-    """Whether a rule that could be checked blocks, not only one that fails closed."""
-    return any(
-        reason.action is Action.BLOCK and reason.error is None and not reason.shadow
-        for reason in verdict.reasons
-    )

@@ -20,16 +20,24 @@ from guardrails.access import Access
 from guardrails.errors import BadRequest, BanisterError, GuardUnavailable, LogUnavailable
 from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
-from guardrails.streaming import HeldStream
+from guardrails.streams.guard import StreamGuard
 from guardrails.types import Exchange
-from guardrails.wire import chat, completions, embeddings, moderations, results
+from guardrails.wire import (
+    chat,
+    completions,
+    count_tokens,
+    embeddings,
+    messages,
+    moderations,
+    results,
+)
 from guardrails.wire.body import parse_body, require_model
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-WIRES = (chat, completions, embeddings, moderations)
+WIRES = (chat, completions, embeddings, moderations, messages, count_tokens)
 _GUARD_STEPS = ("check_input", "ground", "format", "cite", "check_output")
 _HELD_STEPS = ("cite", "check_output")
 _WATCH_AFTER_SECONDS = 0.05
@@ -194,7 +202,7 @@ class Proxy:
         if not exchange.stream:
             await _respond(send, await self._pipeline.run(exchange, wire, headers=headers), wire)
             return
-        stream = HeldStream(wire, _AsgiSink(send), self._most_answer_bytes)
+        stream = StreamGuard(wire, _AsgiSink(send), self._most_answer_bytes)
         exchange = await self._pipeline.run(exchange, wire, stream, headers=headers)
         if stream.started and exchange.failure is not None:
             await stream.fail(wire.failed(exchange))
@@ -202,7 +210,7 @@ class Proxy:
             await _respond(send, exchange, wire)
             return
         else:
-            await stream.release(exchange)
+            await stream.finish(exchange)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

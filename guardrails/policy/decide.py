@@ -51,13 +51,16 @@ class Ruling:
         own = (rule.message for rule in self.policy.rules if rule.id in blocking and rule.message)
         return next(own, self.policy.blocked_message)
 
-    def guards(self, route: str, caller: Caller, stages: frozenset[Stage]) -> bool:
-        """Whether any rule looks at one of these stages."""
-        return any(
-            not stages.isdisjoint(rule.stage)
+    def withholding(self, route: str, caller: Caller, stages: frozenset[Stage]) -> list[Rule]:
+        """The rules on these stages for which a text may have to be withheld or changed."""
+        return [
+            rule
             for rule in self.policy.rules
             if _holds(rule, route, caller)
-        )
+            and rule.mode == "enforce"
+            and not stages.isdisjoint(rule.stage)
+            and (rule.action is not Action.FLAG or rule.on_error is Action.BLOCK)
+        ]
 
     def decide(
         self,
@@ -110,6 +113,14 @@ class Ruling:
         return at_stake
 
 
+def only_unchecked(verdict: Verdict) -> bool:
+    """Whether nothing was found that blocks, but a rule that fails closed could not be checked."""
+    return verdict.action is Action.BLOCK and not any(
+        reason.action is Action.BLOCK and reason.error is None and not reason.shadow
+        for reason in verdict.reasons
+    )
+
+
 class AtStake:
     """The rules that some texts are held against, each with the kinds of text it looks at."""
 
@@ -155,6 +166,8 @@ def _apply(
 
 
 def _reason(rule: Rule, side: Stage, detection: Detection) -> Reason:
+    # A score is of its whole text, so all of that is redacted; only a finder knows the span.
+    whole = rule.action is Action.REDACT and detection.evidence is None
     return Reason(
         rule=rule.id,
         detector=rule.detector,
@@ -164,8 +177,8 @@ def _reason(rule: Rule, side: Stage, detection: Detection) -> Reason:
         threshold=rule.threshold,
         score=detection.score,
         segment=detection.segment,
-        start=detection.start,
-        end=detection.end,
+        start=None if whole else detection.start,
+        end=None if whole else detection.end,
         shadow=rule.mode == "shadow",
     )
 

@@ -6,7 +6,7 @@ arrived; so a stream is read in the same pieces as the whole text would be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 FIRST_CHARACTERS = 12
 FEWEST_CHARACTERS = 32
@@ -22,38 +22,48 @@ _ENDS_WITHOUT_SPACE = frozenset("。！？；：，、।؟،؛")
 class Cuts:
     """The cuts of one text, found as it grows. Cost: each character is looked at once."""
 
+    __slots__ = ("_before", "_begin", "_length")
+
     def __init__(self) -> None:
         self._begin = 0
-        self._at = 0
+        self._length = 0
+        self._before = ""
 
-    def of(self, text: str, *, whole: bool = False) -> Iterator[int]:
-        """The new cuts of a text that has grown; `whole` adds its end.
+    def feed(self, piece: str) -> list[int]:
+        """The new cuts of the text that this piece makes longer.
 
         A cut is only sure once the character behind it is there.
         """
-        last = len(text) - 1
-        while self._at < last:
-            self._at += 1
-            if self._cuts(text, self._at):
-                self._begin = self._at
-                yield self._at
-        if whole and self._begin < len(text):
-            self._begin = self._at = len(text)
-            yield len(text)
+        found = []
+        before, size = self._before, self._length - self._begin
+        fewest = FEWEST_CHARACTERS if self._begin else FIRST_CHARACTERS
+        for after in piece:
+            if size >= fewest and _cuts(before, after, size):
+                self._begin += size
+                found.append(self._begin)
+                size, fewest = 0, FEWEST_CHARACTERS
+            before = after
+            size += 1
+        self._before = before
+        self._length += len(piece)
+        return found
 
-    def _cuts(self, text: str, at: int) -> bool:
-        size = at - self._begin
-        if size >= HARD_CHARACTERS:
-            return True
-        if size < (FEWEST_CHARACTERS if self._begin else FIRST_CHARACTERS):
-            return False
-        before, after = text[at - 1], text[at]
-        if before in _ENDS_WITHOUT_SPACE:
-            return True
-        return after.isspace() and (before in _ENDS or size >= MOST_CHARACTERS)
+    def end(self) -> list[int]:
+        """The cut at the text's end, once there is no more of it."""
+        if self._begin == self._length:
+            return []
+        self._begin = self._length
+        return [self._length]
+
+
+def _cuts(before: str, after: str, size: int) -> bool:
+    if size >= HARD_CHARACTERS or before in _ENDS_WITHOUT_SPACE:
+        return True
+    return after.isspace() and (size >= MOST_CHARACTERS or before in _ENDS)
 
 
 def pieces(text: str) -> list[tuple[int, int]]:
     """A whole text's pieces as (start, end), each with the piece before it as its context."""
-    cuts = [0, 0, *Cuts().of(text, whole=True)]
-    return list(zip(cuts, cuts[2:], strict=False))
+    cuts = Cuts()
+    borders = [0, 0, *cuts.feed(text), *cuts.end()]
+    return [(start, end) for (start, _), (_, end) in pairwise(pairwise(borders))]

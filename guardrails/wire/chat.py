@@ -29,6 +29,7 @@ PATH = "/chat/completions"
 
 WITHHELD = "[This turn was withheld by the content policy.]"
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_ADDED = ("annotations", "context")
 _FIXED_DELTAS = frozenset({"role", "type", "id", "object", "index"})
 _REASONING = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 # Fields of a message that are taken in by name; every other one is read as it stands.
@@ -82,6 +83,10 @@ def inputs(body: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
     for field in ("tools", "functions"):
         for number, tool in enumerate(body.get(field) or ()):
             fields.read(texts, Stage.INPUT, "tool_definition", number, (field, number), tool)
+    wanted = body.get("response_format")
+    if isinstance(wanted, dict) and wanted.get("json_schema"):
+        where: Pointer = ("response_format", "json_schema")
+        fields.read(texts, Stage.INPUT, "tool_definition", 0, where, wanted["json_schema"])
     return texts.done()
 
 
@@ -439,6 +444,20 @@ def _add_deltas(found: list[Delta], lane: Lane, at: Pointer, node: Any) -> None:
 
 def _below(lane: Lane, step: str | int) -> Lane:
     return Lane(lane.stage, lane.role, lane.index, (*lane.pointer, step))
+
+
+def addenda(exchange: Exchange) -> Iterator[dict[str, Any]]:
+    """What became known of a stream's whole answer only: its citations, and what was found."""
+    answer = exchange.answer or {}
+    base = {"id": answer.get("id"), "object": "chat.completion.chunk", "model": exchange.model}
+    for choice in answer.get("choices") or ():
+        message = choice.get("message") or {}
+        delta = {field: message[field] for field in _ADDED if field in message}
+        found = {f: choice[f] for f in ("content_filter_results",) if f in choice}
+        if delta or found:
+            index = choice.get("index", 0)
+            body = {"index": index, "delta": delta, "finish_reason": None, **found}
+            yield {**base, "created": answer.get("created"), "choices": [body]}
 
 
 def stopped(exchange: Exchange, message: str, released: bool) -> Iterator[dict[str, Any]]:

@@ -152,6 +152,39 @@ async def test_a_stream_that_no_rule_looks_at_is_passed_on_as_it_comes(serve: Se
     assert arrived[-1] - arrived[0] > 0.2
 
 
+async def test_a_guarded_stream_leaves_clause_by_clause(serve: Serve):
+    said = "The first clause is fine, so is the second one here, and the third ends it. " * 4
+    upstream = fakes.upstream(fakes.chat(said, chunk_characters=4, delay_seconds=0.01))
+    async with upstream as model, serve(model.url, rules=(BLOCK_OUTPUT,)) as b, client(b) as ai:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        stream = await ai.chat.completions.create(model="small", messages=ASK, stream=True)
+        arrived, text = [], ""
+        async for chunk in stream:
+            arrived.append(loop.time() - began)
+            text += chunk.choices[0].delta.content or ""
+    assert text == said
+    assert arrived[0] < 0.5 * arrived[-1]
+
+
+async def test_a_stream_is_stopped_in_its_middle_and_so_is_the_model(serve: Serve):
+    events = [
+        {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+        for text in ["A harmless", " beginning,", " with", " xyzzy"] + [" in it,"] * 500
+    ]
+    step = fakes.sse(events, delay_seconds=0.01)
+    async with fakes.upstream(step) as model, serve(model.url, rules=(BLOCK_OUTPUT,)) as b:
+        answer = await post(b, json={"model": "small", "messages": ASK, "stream": True})
+        assert await model.last.wait_until_client_went_away()
+        (row,) = await b.rows(1)
+    assert "A harmless" in answer.text and " beginning," in answer.text
+    assert "xyzzy" not in answer.text
+    assert '"finish_reason":"content_filter"' in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert row["decision"] == "block"
+    assert "xyzzy" in row["completion"]["choices"][0]["message"]["content"]
+
+
 async def test_tool_calls_survive_and_are_checked(serve: Serve):
     calls = [("send", {"to": "xyzzy"})]
     tools = [{"type": "function", "function": {"name": "send", "parameters": {}}}]

@@ -83,6 +83,9 @@ class Checker:
     def __init__(self, word: str = "bad", error: str | None = None, seconds: float = 0.0) -> None:
         self.word, self.error, self.seconds, self.asked = word, error, seconds, []
 
+    def finders(self, detectors):
+        return frozenset()
+
     async def run(self, detectors, segments, side, *, timeout_seconds):
         self.asked.append((sorted(detectors), side))
         await asyncio.sleep(self.seconds)
@@ -224,7 +227,7 @@ async def test_citations_point_into_the_answer_that_the_caller_gets():
 
     class Spans(Checker):
         async def run(self, detectors, segments, side, *, timeout_seconds):
-            found = Detection("harm", 0.9, 0, start=0, end=12)
+            found = Detection("harm", 0.9, 0, start=0, end=12, evidence="a-rule")
             return (Check("tox", "1", side, detections=(found,)),)
 
     route = RouteSettings(grounding=GroundingSettings())

@@ -121,9 +121,9 @@ def test_a_rule_whose_texts_are_not_there_needs_no_check():
 
 def test_a_redacting_rule_gives_every_span_and_a_blocking_one_its_highest_score():
     found = check(
-        Detection("insult", 0.7, start=0, end=2),
-        Detection("insult", 0.9, start=3, end=4),
-        Detection("insult", 0.1, start=4, end=5),
+        Detection("insult", 0.7, start=0, end=2, evidence="a"),
+        Detection("insult", 0.9, start=3, end=4, evidence="b"),
+        Detection("insult", 0.1, start=4, end=5, evidence="c"),
     )
     spans = decide([rule(action="redact")], [found]).reasons
     assert [(reason.start, reason.end) for reason in spans] == [(0, 2), (3, 4)]
@@ -158,8 +158,30 @@ def test_only_detectors_that_a_rule_needs_are_asked_for():
     assert ruling.detectors("default", CALLER, (USER,)) == {"tox"}
     assert ruling.detectors("default", CALLER, (USER, RESULT)) == {"tox", "inj"}
     assert ruling.detectors("other", CALLER, (USER,)) == {"tox", "elsewhere"}
-    assert ruling.guards("default", CALLER, frozenset({Stage.OUTPUT}))
-    assert not ruling.guards("default", CALLER, frozenset({Stage.TOOL_CALL}))
+
+
+def test_a_score_has_no_span_so_its_whole_text_is_redacted():
+    found = check(Detection("insult", 0.9, start=3, end=4))
+    (reason,) = decide([rule(action="redact")], [found]).reasons
+    assert (reason.start, reason.end) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "withholds"),
+    [
+        ({}, True),
+        ({"action": "redact", "on_error": "flag"}, True),
+        ({"action": "flag", "on_error": "flag"}, False),
+        ({"action": "flag", "on_error": "block"}, True),
+        ({"mode": "shadow"}, False),
+        ({"stage": ["input"]}, False),
+        ({"routes": ("other",)}, False),
+    ],
+)
+def test_only_rules_that_may_withhold_or_change_an_answer_hold_a_stream(changes, withholds):
+    ruling = Ruling(Policy(name="p", rules=(rule(**{"stage": ["output"], **changes}),)))
+    found = ruling.withholding("default", CALLER, frozenset({Stage.OUTPUT, Stage.TOOL_CALL}))
+    assert bool(found) is withholds
 
 
 def test_the_caller_is_told_the_message_of_the_rule_that_blocked():

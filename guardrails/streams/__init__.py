@@ -1,0 +1,1 @@
+"""Streams: checked while they grow, and let go as they pass."""

@@ -1,0 +1,362 @@
+"""Reads a stream, has it checked as it grows, and lets each event go when all its text may.
+
+    upstream ─▶ events ─▶ lanes ─▶ pieces ─▶ checks ─▶ the policy
+                  │                                        │
+                  └──── held, in order ◀── safe up to ─────┘──▶ caller
+
+The upstream is read on while a piece is checked; what arrives meanwhile is checked together next.
+What ends the stream waits for `finish`, so that the record stands before the answer ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from enum import Enum
+from types import ModuleType
+from typing import Any, Protocol
+
+import orjson
+from msgspec import Struct
+
+from guardrails.errors import UpstreamError
+from guardrails.streams.lanes import Edit, Growing, Slice
+from guardrails.types import Action, Check, Exchange, Reason, Segment, Verdict
+from guardrails.wire import sse
+from guardrails.wire.deltas import Delta, Lane
+from guardrails.wire.pointers import Pointer, replaced
+
+
+class Sink(Protocol):
+    """Where a stream leaves for the caller."""
+
+    async def start(self, exchange: Exchange) -> None:
+        """Send the status and the headers."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send some of the body; waits while the caller does not read."""
+        ...
+
+
+_AHEAD_BYTES = 256 * 2**10
+
+
+class Hold(Enum):
+    """How long a stream is held back."""
+
+    NOTHING = "nothing"  # no rule looks at it
+    PIECES = "pieces"  # until each piece is checked
+    WHOLE = "whole"  # a rule must see all of it first
+
+
+class Looked(Struct, frozen=True):
+    """What came of some slices: the checks, and what the policy says of them."""
+
+    checks: tuple[Check, ...]
+    verdict: Verdict
+
+
+Look = Callable[[Sequence[Segment], Sequence[Slice], Sequence[Slice]], Awaitable[Looked]]
+"""Checks slices (for finders, for scorers) of the texts that the segments name."""
+
+
+class _Event(Struct):
+    """One event that is held, with the end of each piece of text in it."""
+
+    body: dict[str, Any]
+    texts: list[tuple[Growing, int, Delta]]
+    size: int
+
+
+class StreamGuard:
+    """One answer on its way.
+
+    Limits: `most_bytes` of events are held, else UpstreamError; a caller who reads slowly slows the
+            upstream down.
+    Cost:   each character is read by a scorer twice, by a finder about twice; a finder reads on
+            from the beginning of a match that is still growing.
+    """
+
+    def __init__(self, wire: ModuleType, sink: Sink, most_bytes: int) -> None:
+        self._wire = wire
+        self._sink = sink
+        self._most_bytes = most_bytes
+        self._parser = sse.Events(most_bytes)
+        self._fold = wire.Fold()
+        self._lanes: dict[Lane, Growing] = {}
+        self._held: deque[_Event] = deque()
+        self._held_bytes = 0
+        self._ended = False
+        self._stopped: set[int] = set()
+        self._said: set[int] = set()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._busy = False
+        self.hold = Hold.WHOLE
+        self.notice = ""
+        self.started = False
+        self.checks: list[Check] = []
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The texts of the answer so far, in the order of their numbers; the text itself is not
+        repeated here.
+        """
+        return [
+            Segment(lane.stage, lane.role, lane.index, lane.pointer, "") for lane in self._lanes
+        ]
+
+    async def run(
+        self,
+        answer: AsyncIterator[bytes],
+        exchange: Exchange,
+        look: Look,
+        live_from: Callable[[str], int],
+    ) -> dict[str, Any]:
+        """Take in the whole stream and release what may leave; returns the folded answer.
+
+        `live_from` says from where on a text may still grow into a match. Returns early when the
+        policy has stopped every choice.
+        Errors: UpstreamError for a stream that is none, or that breaks off; what `look` raises.
+        """
+        if self.hold is Hold.PIECES:
+            await self._check_while_reading(answer, exchange, look, live_from)
+        else:
+            async for chunk in answer:
+                self._take(chunk, exchange)
+                await self._release(exchange)
+            self._end(exchange)
+        folded: dict[str, Any] = self._fold.result()
+        return folded
+
+    async def finish(self, exchange: Exchange) -> None:
+        """Let the rest go: what is held, or what the policy says instead, then the stream's end."""
+        if not self.started:
+            await self._start(exchange)
+        if self._stopped and self._said:
+            events = self._endings(exchange)
+        elif exchange.answer is not None and (self._stopped or self.hold is Hold.WHOLE):
+            wanted = exchange.request.get("stream_options") or {}
+            usage = bool(wanted.get("include_usage"))
+            events = list(self._wire.unfold(exchange.answer, include_usage=usage))
+        else:
+            events = [*self._addenda(exchange), *map(self._shown, self._held)]
+        frames = [self._wire.frame(event) for event in events if event is not None]
+        await self._sink.write(b"".join(frames) + self._wire.END)
+
+    async def fail(self, error: dict[str, Any]) -> None:
+        """End a stream that has begun with an error event."""
+        await self._sink.write(self._wire.frame(error))
+
+    async def _check_while_reading(
+        self,
+        answer: AsyncIterator[bytes],
+        exchange: Exchange,
+        look: Look,
+        live_from: Callable[[str], int],
+    ) -> None:
+        reader = asyncio.create_task(self._read(answer, exchange), name="stream-reader")
+        try:
+            while self._unread() or not reader.done():
+                await self._wake.wait()
+                self._wake.clear()
+                self._busy = True
+                if self._unread():
+                    await self._check(look, live_from)
+                    if self._all_stopped(exchange):
+                        return
+                    # What came meanwhile may be a piece already; the reader need not wake us.
+                    self._wake.set()
+                await self._release(exchange)
+                self._busy = False
+                self._room.set()
+            reader.result()
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(self, answer: AsyncIterator[bytes], exchange: Exchange) -> None:
+        try:
+            async for chunk in answer:
+                self._take(chunk, exchange)
+                self._wake.set()
+                if self._held_bytes > _AHEAD_BYTES:
+                    # The detectors or the caller are slower than the model: so let it wait.
+                    await asyncio.sleep(0)
+                    while self._busy and self._held_bytes > _AHEAD_BYTES:
+                        self._room.clear()
+                        await self._room.wait()
+            self._end(exchange)
+        finally:
+            self._wake.set()
+
+    def _take(self, chunk: bytes, exchange: Exchange) -> None:
+        for data in self._parser.feed(chunk):
+            self._hold(data, exchange)
+
+    def _end(self, exchange: Exchange) -> None:
+        for data in self._parser.end():
+            self._hold(data, exchange)
+        if not self._ended and not self._fold.ended:
+            raise UpstreamError("The upstream's stream broke off before its end.")
+        for lane in self._lanes.values():
+            lane.end()
+
+    def _hold(self, data: bytes, exchange: Exchange) -> None:
+        if data == sse.DONE:
+            self._ended = True
+            return
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise UpstreamError("The upstream sent an event that is not JSON.") from None
+        if not isinstance(body, dict) or body.get("error") is not None:
+            raise UpstreamError("The upstream broke its stream off with an error.")
+        self._fold.add(body)
+        # The caller sees the name that it asked for, not where the endpoint keeps the weights.
+        body = self._wire.named(body, exchange.model)
+        texts = []
+        for delta in self._wire.deltas(body):
+            lane = self._lanes.get(delta.lane)
+            if lane is None:
+                lane = self._lanes[delta.lane] = Growing(len(self._lanes), delta.lane)
+            lane.grow(delta.text)
+            texts.append((lane, lane.length, delta))
+        self._held_bytes += len(data)
+        if self._held_bytes > self._most_bytes:
+            raise UpstreamError("The upstream's answer is too large to be held.")
+        self._held.append(_Event(body, texts, len(data)))
+
+    def _unread(self) -> list[Growing]:
+        return [
+            lane
+            for lane in self._lanes.values()
+            if lane.unread and lane.lane.index not in self._stopped
+        ]
+
+    async def _check(self, look: Look, live_from: Callable[[str], int]) -> None:
+        lanes = self._unread()
+        finders, scorers = [], []
+        for lane in lanes:
+            for_finders, for_scorers = lane.take()
+            finders.append(for_finders)
+            scorers += for_scorers
+        looked = await look(self.segments, finders, scorers)
+        self.checks += looked.checks
+        numbered = list(self._lanes.values())
+        edits: dict[int, list[Edit]] = {}
+        for reason in looked.verdict.reasons:
+            if reason.shadow or reason.segment is None:
+                continue
+            lane = numbered[reason.segment]
+            if reason.action is Action.BLOCK:
+                self._stopped.add(lane.lane.index)
+            elif reason.action is Action.REDACT:
+                edits.setdefault(lane.number, []).append(_edit(reason, lane))
+        for lane in lanes:
+            if lane.lane.index not in self._stopped:
+                lane.cut_out(edits.get(lane.number, ()))
+                lane.let_go(live_from(lane.held()))
+
+    def _all_stopped(self, exchange: Exchange) -> bool:
+        choices = exchange.request.get("n") or 1
+        return len(self._stopped) >= choices
+
+    async def _release(self, exchange: Exchange) -> None:
+        if self.hold is Hold.WHOLE:
+            return
+        frames = []
+        for _ in range(self._leaving()):
+            event = self._held.popleft()
+            self._held_bytes -= event.size
+            for lane, _, _ in event.texts:
+                if lane.lane.index not in self._stopped:
+                    self._said.add(lane.lane.index)
+            shown = self._shown(event)
+            if shown is not None:
+                frames.append(self._wire.frame(shown))
+        if frames:
+            if not self.started:
+                await self._start(exchange)
+            await self._sink.write(b"".join(frames))
+
+    def _leaving(self) -> int:
+        """How many events may leave now: none behind one that is held, and the last has text.
+
+        So the first events wait for the first text, and until then an error can still be a status;
+        the last ones wait for `finish`.
+        """
+        count = 0
+        for number, event in enumerate(self._held, 1):
+            if not self._may_leave(event):
+                break
+            if event.texts:
+                count = number
+        return count
+
+    def _may_leave(self, event: _Event) -> bool:
+        return self.hold is Hold.NOTHING or all(
+            end <= lane.safe or lane.lane.index in self._stopped for lane, end, _ in event.texts
+        )
+
+    def _shown(self, event: _Event) -> dict[str, Any] | None:
+        """An event as it leaves: without what was cut out, and without the choices that ended."""
+        body = event.body
+        changes: dict[Pointer, str] = {}
+        for lane, end, delta in event.texts:
+            shown = lane.shown(end - len(delta.text), delta.text)
+            if shown != delta.text:
+                changes[delta.pointer] = shown
+        if changes:
+            body = _without_logprobs(replaced(body, changes))
+        choices = body.get("choices")
+        if not self._stopped or not isinstance(choices, list):
+            return body
+        left = [c for c in choices if c.get("index", 0) not in self._stopped]
+        return {**body, "choices": left} if left or not choices else None
+
+    def _addenda(self, exchange: Exchange) -> list[dict[str, Any] | None]:
+        """What became known of the whole answer only: its citations, what was flagged."""
+        if exchange.answer is None or not hasattr(self._wire, "addenda"):
+            return []
+        return list(self._wire.addenda(exchange))
+
+    def _endings(self, exchange: Exchange) -> list[dict[str, Any] | None]:
+        """What is still held of the other choices, then how each one that was stopped ends."""
+        held = [self._shown(event) for event in self._held if self._may_leave(event)]
+        said = self._stopped & self._said
+        endings: list[dict[str, Any] | None] = []
+        for released, choices in ((True, said), (False, self._stopped - said)):
+            if choices:
+                ends = self._wire.stopped(exchange, self.notice, released)
+                endings += [_only(event, choices) for event in ends]
+        return [*held, *endings]
+
+    async def _start(self, exchange: Exchange) -> None:
+        self.started = True
+        await self._sink.start(exchange)
+
+
+def _edit(reason: Reason, lane: Growing) -> Edit:
+    start = lane.safe if reason.start is None else reason.start
+    end = lane.read if reason.end is None else reason.end
+    return Edit(start, end, reason.label)
+
+
+def _without_logprobs(body: dict[str, Any]) -> dict[str, Any]:
+    """Log probabilities spell the tokens out, so they go with the text that was cut."""
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return body
+    return {**body, "choices": [{**c, "logprobs": None} if "logprobs" in c else c for c in choices]}
+
+
+def _only(event: dict[str, Any], choices: set[int]) -> dict[str, Any] | None:
+    """An event with only some of its choices; events that have none are kept."""
+    named = event.get("choices")
+    if not isinstance(named, list) or not named:
+        return event
+    left = [choice for choice in named if choice.get("index", 0) in choices]
+    return {**event, "choices": left} if left else None
