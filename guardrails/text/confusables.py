@@ -44,12 +44,12 @@ _PAIRS = (
     # Latin letters whose names do not say so
     "ɑa ɡg ɩi ɪi ʟl ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ᴊj ᴋk ᴍm ɴn ᴏo ᴘp ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ᴢz ᴑo ʋv ɯw "
     "ǀl ꞁl ɐa ɒa ɔc ɘe əe ɛe ɜe ɟj ɥh ɾr ʁR ɿr ʃs ʇt ʌv ʍm ʎy ʗc ɕc ɸo ʞk ꭤa ꭓx ꞵb ʄf ʉu ʊu ɷw "
-    "ꭎu ꭒu ʒz "
+    "ꭎu ꭒu ʒz ɣy "
 )
 # Shapes that only a reader with the rest of the word takes for Latin: read where a known word comes
 # out.
 _LOOSE_PAIRS = (
-    "яR ЯR ИN ЙN шw щw ШW ЩW цu ЦU чy ЧY ђh ћh џu эe ЭE лn ъb фo жx бb ЛA πn ϖw λa ΛA "
+    "๏o яR ЯR ИN ЙN шw щw ШW ЩW цu ЦU чy ЧY ђh ћh џu эe ЭE лn ъb фo жx бb ЛA πn ϖw λa ΛA "
     "θo ΘO ΣE ϕo φo δd ΔA μu µu ξe ΞE ψw Ωo ΠN ϟs คa ๒b ςc ๔d เi ןj ๓m ภn קp รs ยu שv "
     "ฬw אx ץy ﻮg نn ოm აs ხb ძd ღn შd ლn Ⴝs Ⴙh 丂S 乃B 匚C 卂A 千F 卄H 丨I 山W 爪M 几N 口O 尺R 丅T "
     "凵U 乂X 乙Z 卩P 乇E лl гr нn вv пp сs уu рr иi жj ㄥL ㄖO ㄒT ㄩU ㄚY وg дd ДA"
@@ -109,7 +109,7 @@ HINT = (
 )
 """A regex, of RE2 too, without which no word mixes scripts or hides under marks."""
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"(?:[^\W_]|๏)+")
 _CYRILLIC_SCRIPT = 0x400
 _SCRIPTS = ((_CYRILLIC_SCRIPT, 0x52F), (0x370, 0x3FF), (0x530, 0x58F), (0x250, 0x2AF))
 _INFLECTED = re.compile(
@@ -220,9 +220,12 @@ def _disguised(word: str) -> str:
     latin = _mapped(word, _LATIN)
     if plain := _known(word, _LATIN):
         return plain if latin != word or _RARE_MARK.search(word) else word
-    if len(word) == 1 or any(c.isascii() and c.isalpha() for c in word):
-        return latin
-    return _known(word, _LOOSE) or word
+    if plain := _known(word, _LOOSE):
+        return plain
+    is_mixed = any(c.isascii() and c.isalpha() for c in word) or len(set(map(_script, word))) > 1
+    if is_mixed and all(c in _LOOSE or c in _MARKED or c.isascii() for c in word):
+        return _mapped(_mapped(word, _LOOSE), _MARKED)
+    return latin if len(word) == 1 else word
 
 
 def _script(letter: str) -> int:

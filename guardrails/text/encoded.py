@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import unicodedata
 
 _BASE64 = re.compile(
     r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{6,}(?:\r?\n[A-Za-z0-9+/_-]{16,})*={0,2}"
@@ -21,6 +22,7 @@ _LONG = 64
 _MOST_OF_A_CHARACTER = 3
 _CONTINUATION = bytes(range(0x80, 0xC0))
 _READABLE_SHARE = 0.6
+_CHARACTERS_A_CONTROL = 50
 
 
 def readings(text: str) -> list[tuple[int, int, str]]:
@@ -72,7 +74,15 @@ def _printable(data: bytes) -> str:
             if error.start < len(rest) - _MOST_OF_A_CHARACTER:
                 return ""
             said = rest[: error.start].decode("utf-8")
-    if len(said) < 4 or not all(c.isprintable() or c in "\n\r\t" for c in said):
+    if len(said) < 4 or sum(map(_is_control, said)) > len(said) // _CHARACTERS_A_CONTROL:
         return ""
-    readable = sum(c.isalpha() or c.isspace() for c in said)
+    is_counted = str.isalpha if len(said) < _LONG else str.isalnum
+    readable = sum(is_counted(c) or c.isspace() for c in said)
     return said if readable >= _READABLE_SHARE * len(said) else ""
+
+
+def _is_control(character: str) -> bool:
+    """Neither seen nor white space, nor one of the invisible ones that text may hide behind."""
+    if character.isprintable() or character.isspace():
+        return False
+    return unicodedata.category(character) != "Cf"

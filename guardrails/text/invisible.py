@@ -105,5 +105,5 @@ def _said(run: str) -> str:
         said = data.decode("utf-8")
     except UnicodeDecodeError:
         return ""
-    is_text = all(c.isprintable() or c in "\n\r\t" for c in said)
+    is_text = all(c.isprintable() or c.isspace() for c in said)
     return said if len(said) >= 4 and is_text else ""

@@ -22,17 +22,20 @@ _READINGS = {
 }  # fmt: skip
 _MOST_READINGS = 16
 _TOKEN = re.compile(
-    r"(?<![\w@$!.:/\\#&=%+-])(?=[A-Za-z]{0,24}[0-9@$!])[A-Za-z0-9@$!]{2,24}"
+    r"(?<![\w@$!.:/\\&=%+-])(?=[A-Za-z]{0,24}[0-9@$!])[A-Za-z0-9@$!]{2,24}"
     r"(?![\w@$:/\\#&=%+]|[.-]\w)(?:(?<=!)|(?!!))"
 )
-_NUMBER = re.compile(r"(?<![\w@$.,:/+-])[0-9@$!]{1,2}(?![\w%@$]|[.,:/-]\d)")
+_NUMBER = re.compile(r"(?<![\w@$.,:/+-])[0-9@$!]{1,3}(?![\w%@$]|[.,:/-]\d)")
 _NUMBERS = {
     "4": "a", "@": "a", "1": "i", "!": "i", "70": "to", "17": "it", "!7": "it", "15": "is",
     "!$": "is", "45": "as", "@$": "as", "47": "at", "@7": "at", "50": "so", "$0": "so", "83": "be",
+    "455": "ass", "@$$": "ass", "@55": "ass", "4$$": "ass", "175": "its",
 }  # fmt: skip
 _FEWEST_WORDS = 3
 _MIXED = re.compile(r"[A-Za-z][0-9@$!]|[0-9@$!][A-Za-z]")
 _WITH_UNIT = re.compile(r"\d+[A-Za-z]{1,3}")
+# Phones, motorways, paper: `A55`, `M25`, `B00`.
+_MODEL = re.compile(r"[A-Z]\d{1,3}")
 _EDGES = re.compile(r"([0-9@$!]*)(.*?)([0-9@$!]*)")
 # A password stays what it is: `patterns` must see that `P@ssw0rd` is one.
 _LITERAL = frozenset({"password", "passwords", "pass"})
@@ -44,12 +47,20 @@ def undo_leet(text: str) -> list[Edit]:
     candidates = [
         (match.start(), token)
         for match in _TOKEN.finditer(text)
-        if (token := match[0].rstrip("!")) and _MIXED.search(token)
+        if (token := match[0].rstrip("!"))
+        and _MIXED.search(token)
+        and not (text[match.start() - 1 : match.start()] == "#" and _is_hexadecimal(token))
     ]
     if not candidates:
         return []
-    sure = {start: word for start, token in candidates if (word := undone(token, strict=True))}
-    if len(sure) >= 2 or any(word.lower() in STRONG for word in sure.values()):
+    sure: dict[int, str] = {}
+    likely: set[str] = set()
+    for start, token in candidates:
+        if word := undone(token, strict=True):
+            sure[start] = word
+        elif _is_likely(token):
+            likely.add(token.lower())
+    if len(sure) >= 2 or len(likely) >= 2 or any(word.lower() in STRONG for word in sure.values()):
         for start, token in candidates:
             if start not in sure and (word := undone(token, strict=False)):
                 sure[start] = word
@@ -65,12 +76,26 @@ def undo_leet(text: str) -> list[Edit]:
     return sorted(edits)
 
 
+def _is_hexadecimal(token: str) -> bool:
+    """Whether it may be a colour: `#b00b5a`."""
+    return all(c in "0123456789abcdef" for c in token.lower())
+
+
+def _is_likely(token: str) -> bool:
+    """Whether it is a word of three letters at least, though its shape has other uses (`7h47`)."""
+    if len(token) < 3 or _WITH_UNIT.fullmatch(token) or _MODEL.fullmatch(token):
+        return False
+    return any(is_known(word) for word in _readings(token.lower()))
+
+
 def undone(token: str, *, strict: bool) -> str | None:
     """The word that a token stands for, or None."""
     if token.lower() in _HARMLESS or not any(c.isalpha() for c in token):
         return None
     words = [word for word in _readings(token.lower()) if is_known(word)]
     if not _LITERAL.isdisjoint(words):
+        return None
+    if strict and _MODEL.fullmatch(token):
         return None
     strong = [word for word in words if word in STRONG]
     if strong:

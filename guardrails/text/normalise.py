@@ -31,7 +31,7 @@ _STEPS = re2.Set.SearchSet()
 _LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED, _INTERRUPTED, _ROTATED = map(
     _STEPS.Add,
     (
-        r"[A-Za-z][0-9@$!]+[A-Za-z]"
+        r"[A-Za-z][0-9@$!]+[A-Za-z]|[0-9@$!][A-Za-z][0-9@$!]"
         r"|(?:^|[\s\"'(\[*])[0-9@$!]+[A-Za-z]{2}|[A-Za-z]{2}[0-9@$]+(?:$|[\s\"').,;:?!*])",
         spelled.HINT,
         r"[A-Za-z0-9+/]{16}|[A-Za-z0-9_-]{40}|[A-Za-z0-9+/]{6}="
