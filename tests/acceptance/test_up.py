@@ -83,6 +83,35 @@ def test_a_signal_during_the_start_leaves_nothing_behind(small_product):
     assert product.processes() == []
 
 
+@pytest.mark.parametrize("moment", ["up", "starting"])
+def test_a_forced_stop_leaves_no_process_and_no_postgres(small_product, moment):
+    product = small_product("forced")
+    if moment == "up":
+        product.start()
+    else:
+        product.launch()
+        until(lambda: any("postgres" in " ".join(p.cmdline()) for p in product.processes()))
+    product.process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    product.process.send_signal(signal.SIGTERM)
+    product.process.wait(10)
+    until(lambda: product.processes() == [], 10)
+
+
+def test_killing_the_databases_keeper_leaves_one_server_and_the_product_well(small_product):
+    product = small_product("keeper")
+    product.start()
+    try:
+        for process in product.processes():
+            if "guardrails.launch.database_keeper" in process.cmdline():
+                process.kill()
+        product.wait_for_output("database was killed by SIGKILL; starting it again", 20)
+        until(lambda: _ready(product) and product.database_url, 30)
+    finally:
+        product.stop()
+    until(lambda: product.processes() == [], 10)
+
+
 def test_killing_the_supervisor_ends_everything_that_it_started(small_product):
     product = small_product("kill")
     product.start()
