@@ -21,6 +21,16 @@ def made(text, edits):
         ("идиoт", "идиот"),
         ("ᴋɪʟʟ", "kill"),
         ("🅺🅸🅻🅻", "KILL"),
+        ("🇰🇮🇱🇱🇸", "KILLS"),
+        ("ᖴᑌᑕK", "FUCK"),
+        ("ꓲꓓꓲꓳꓔ", "IDIOT"),
+        ("ѕtսpіԁ", "stupid"),
+        ("ɓ๏mɓ ɨdɨ๏t", "bomb idiot"),
+        ("яussian", "Russian"),
+        ("fụck", "fuck"),
+        ("ṣẹḷf", "self"),
+        # One disguised word speaks against the others that could be Russian.
+        ("еуе аnd кеу", "eye and key"),
     ],
 )
 def test_mixed_word_becomes_one_script(text, read):
@@ -29,7 +39,19 @@ def test_mixed_word_becomes_one_script(text, read):
 
 @pytest.mark.parametrize(
     "text",
-    ["сор", "рот и нос", "SMSка", "VKонтакте", "ουρανός", "IFNγ", "μm", "Tokyo東京", "🅰🅱", "Ёлка"],
+    [
+        *("сор", "рот и нос", "SMSка", "VKонтакте", "ουρανός", "IFNγ", "TGFβ1", "μm", "Tokyo東京"),
+        *(
+            "🅰🅱",
+            "Ёлка",
+            "рот кеу",
+            "🇩🇪🇫🇷 🇮🇹🇪🇸🇵🇹",
+            "ɗan sanda, ƙwai",
+            "hạng nhất",
+            "løst, hâte, naïve",
+        ),
+        "Он сказал: рот, нос; iPhone",
+    ],
 )
 def test_word_of_one_script_and_honest_mixtures_stay(text):
     assert unmix_scripts(text) == []

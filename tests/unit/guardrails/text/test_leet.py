@@ -20,6 +20,9 @@ def made(text, edits):
         ("w3lc0me to my s3rver", "welcome to my server"),
         ("n0 0ne l1kes you, m0r0n", "no one likes you, moron"),
         ("fa66ot", "faggot"),
+        ("7h47 h03", "that hoe"),
+        ("h3 15 4 57up1d m0r0n, 455", "he is a stupid moron, ass"),
+        ("#b17ch #b00b5", "#bitch #b00b5"),
     ],
 )
 def test_word_with_digits_is_read(text, read):
@@ -40,6 +43,9 @@ def test_word_with_digits_is_read(text, read):
         "P@ssw0rd",
         "a=s3cret",
         "B12",
+        "Samsung A55 and M25",
+        "4 of 15 at 70",
+        "#a55 #b00b5",
     ],
 )
 def test_harmless_shape_is_left(text):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails.text.spelled import join_spelled
+from guardrails.text.spelled import is_spelled, join_spelled
 
 
 def made(text, edits):
@@ -20,6 +20,9 @@ def made(text, edits):
         ("y.o.u a.r.e d.u.m.b", "you are dumb"),
         ("a s s", "ass"),
         ("s t u p 1 d", "stupid"),
+        ("y o u  a r e  Z o r g  t h e  f o o l", "you  are  Zorg  the  fool"),
+        ("i t i s n o t t h e e n d", "it is not the end"),
+        ("@ u s e r y o u i d i o t", "@user you idiot"),
     ],
 )
 def test_spelled_word_is_joined(text, read):
@@ -31,3 +34,9 @@ def test_spelled_word_is_joined(text, read):
 )
 def test_row_of_letters_that_spells_nothing_is_left(text):
     assert join_spelled(text) == []
+
+
+@pytest.mark.parametrize("letters", ["idiot", "youidiot", "howareyoutoday"])
+def test_letters_of_words_are_told_from_others(letters):
+    assert is_spelled(letters)
+    assert not is_spelled(letters[::-1])
