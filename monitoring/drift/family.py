@@ -34,8 +34,11 @@ SHARES = {
 }
 """How the family's budget is split: by layer, and between all traffic (True) and its slices."""
 
-CALM = np.log(10.0)
-"""An alarm ends when the evidence has fallen to a tenth of what raised it."""
+CALM = float(np.log(10.0))
+"""An alarm ends when the evidence has fallen to a tenth of what one needs on its own."""
+
+LOG_CAP = float(np.log(1e7))
+"""The most evidence that is remembered, so that what is long over can end."""
 
 
 class Stream(Struct, frozen=True, order=True):
@@ -56,16 +59,25 @@ def log_weights(streams: Sequence[Stream]) -> Floats:
     return np.log(np.array([SHARES[kind] / counts[kind] for kind in kinds]))
 
 
-def alarms(log_evidence: Floats, weights: Floats, *, days: float = DAYS) -> NDArray[np.bool_]:
-    """Which streams are in alarm; shape (…, streams), the family along the last axis."""
+def alarms(
+    log_evidence: Floats,
+    weights: Floats,
+    *,
+    before: NDArray[np.bool_] | None = None,
+    days: float = DAYS,
+) -> NDArray[np.bool_]:
+    """Which streams are in alarm; shape (…, streams), the family along the last axis.
+
+    `before` says which were: these stay so until their evidence is CALM.
+    """
     scaled = log_evidence + weights - np.log(days)
     # The k-th strongest must reach 1/k: then it and all before it are in alarm.
     ordered = -np.sort(-scaled, axis=-1)
-    ranks = np.log(np.arange(1, scaled.shape[-1] + 1))
-    reached = ordered + ranks >= 0.0
-    count = np.where(reached, np.arange(1, scaled.shape[-1] + 1), 0).max(axis=-1)
-    needed = -np.log(np.maximum(count, 1))
-    return (scaled >= needed[..., None]) & (count > 0)[..., None]
+    rank = np.arange(1, scaled.shape[-1] + 1)
+    count = np.where(ordered + np.log(rank) >= 0.0, rank, 0).max(axis=-1)
+    needed = np.where(count > 0, -np.log(np.maximum(count, 1)), np.inf)[..., None]
+    raised = scaled >= needed
+    return raised if before is None else raised | (before & (scaled >= -CALM))
 
 
 def log_thresholds(weights: Floats, *, days: float = DAYS) -> Floats:

@@ -23,8 +23,8 @@ TOLERANCE = 0.03
 """The mean rank may lie this far from the reference's without being called a change."""
 
 TAIL = 0.95
-_CUTS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, TAIL, 0.99])
-BINS = len(_CUTS) + 1
+CUTS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, TAIL, 0.99])
+BINS = len(CUTS) + 1
 
 STEPS = np.array([0.03, 0.08, 0.20, -0.03, -0.08, -0.20])
 """How far beyond the edge the mean rank is bet to lie."""
@@ -37,7 +37,7 @@ _MOST = 1.5
 
 def cuts(values: Sequence[float]) -> Floats:
     """Where a column of the reference is cut; BINS - 1 edges, with ties where values are tied."""
-    return np.quantile(np.asarray(values, dtype=np.float64), _CUTS)
+    return np.quantile(np.asarray(values, dtype=np.float64), CUTS)
 
 
 def counted(values: Sequence[float], edges: Floats) -> NDArray[np.int64]:
