@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 
 async def one_row(
     connection: psycopg.AsyncConnection,
-    query: LiteralString,
+    query: LiteralString | sql.Composed,
     values: Sequence[Any] | Mapping[str, Any] = (),
 ) -> tuple[Any, ...]:
     """The first row. Errors: LookupError where there is none."""

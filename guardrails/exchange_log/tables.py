@@ -5,6 +5,8 @@ Columns of `exchanges` follow OpenTelemetry's `gen_ai.*` names, with underscores
 
 from __future__ import annotations
 
+from typing import Any
+
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
     ARRAY,
@@ -143,7 +145,7 @@ exchange_texts = Table(
 )
 
 
-def _counts_key() -> tuple[Column[object], ...]:
+def _counts_key() -> tuple[Column[Any], ...]:
     return (
         Column("step", Integer, primary_key=True, autoincrement=False, comment=_STEP),
         Column("start", DateTime(timezone=True), primary_key=True),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import date
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -105,7 +104,7 @@ async def _day(
     secret: bytes | None,
     known: Head | None,
 ) -> Day:
-    async with connection.cursor(row_factory=class_row(_seal)) as cursor:
+    async with connection.cursor(row_factory=class_row(Seal)) as cursor:
         seals = await (await cursor.execute(_SEALS, (day,))).fetchall()
     faults = _links(day, seals, secret, known)
     dropped = max((seal.number for seal in seals if seal.kind == "dropped"), default=0)
@@ -190,7 +189,3 @@ def _named(what: str, ids: list[UUID]) -> str:
     shown = ", ".join(str(one) for one in ids[:MOST_NAMED])
     more = f" and {len(ids) - MOST_NAMED:,} more" if len(ids) > MOST_NAMED else ""
     return f"{len(ids):,} {what}: {shown}{more}"
-
-
-def _seal(**fields: Any) -> Seal:
-    return Seal(**fields)
