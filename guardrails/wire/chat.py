@@ -156,8 +156,8 @@ def outputs(answer: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...
         if not message.keys() <= _KNOWN_OUTPUT:
             _add_rest(texts, Stage.OUTPUT, "assistant", index, at, message, _KNOWN_OUTPUT)
         if message.get("annotations"):
-            where = (*at, "annotations")
-            fields.read(texts, Stage.OUTPUT, "assistant", index, where, message["annotations"])
+            notes: Pointer = (*at, "annotations")
+            fields.read(texts, Stage.OUTPUT, "assistant", index, notes, message["annotations"])
         audio = message.get("audio")
         if isinstance(audio, dict):
             where = (*at, "audio", "transcript")

@@ -100,11 +100,11 @@ class Spoken:
         translation = self._by_upstream.get(upstream)
         return body if translation is None else translation.error(body, exchange)
 
-    def chunks(self, upstream: str, chunks: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
+    def chunks(self, upstream: str, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """A stream's bytes in the caller's protocol, as they come."""
         translation = self._by_upstream.get(upstream)
         if translation is None:
-            return chunks
+            return aiter(chunks)
         return _translated(chunks, translation.events(self._exchange), self._wire.frame)
 
     def _translation(self, upstream: UpstreamSettings) -> Translation | None:
