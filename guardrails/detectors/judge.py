@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from guardrails.asking import Pieces, Row, Unusable
+from guardrails.asking import Breath, Row, Unusable, cut
 from guardrails.errors import BadRequest, ConfigError
 from guardrails.judge_formats import Api, Format, LlamaGuard, OwnPrompt, Said, ShieldGemma
 from guardrails.prompt.render import parse_template
@@ -130,20 +130,27 @@ class Judge:
         Errors: GuardUnavailable, also for an answer that is not of the format.
         """
         try:
-            pieces = Pieces(texts, self._window_characters)
-            asked = [self._format.questions(piece, side) for piece in pieces.texts]
+            pieces = await cut(texts, self._window_characters)
+            if len(pieces.texts) > MOST_REQUESTS:
+                raise _too_many()
+            breath = Breath()
+            asked = []
+            for piece in pieces.texts:
+                await breath.take()
+                asked.append(self._format.questions(piece, side))
             questions = [{**self._body, **question} for each in asked for question in each]
             if len(questions) > MOST_REQUESTS:
-                raise Unusable(f"cannot answer more than {MOST_REQUESTS} requests at once")
+                raise _too_many()
             answers = iter(
                 await self._service.ask(self._path, questions, timeout_seconds=timeout_seconds)
             )
             rows = []
             for each in asked:
+                await breath.take()
                 scores = self._format.scores([next(answers).said() for _ in each])
                 labelled = zip(self.labels, scores, strict=True)
                 rows.append([Detection(label, score) for label, score in labelled])
-            return pieces.merge(rows, self.labels)
+            return await pieces.merge(rows, self.labels)
         except Unusable as error:
             raise self._service.unavailable(f"{error}.") from error
         except BadRequest as error:
@@ -220,6 +227,10 @@ class _Completion(Struct):
                 if logprob is not None
             ],
         )
+
+
+def _too_many() -> Unusable:
+    return Unusable(f"cannot answer more than {MOST_REQUESTS} requests at once")
 
 
 def _asking_for_logprobs(api: Api, wanted: bool) -> dict[str, Any]:

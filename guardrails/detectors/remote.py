@@ -19,14 +19,14 @@ from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, Struct
 
-from guardrails.asking import Pieces, Row, Unusable
+from guardrails.asking import Breath, Row, Unusable, cut
 from guardrails.errors import ConfigError
 from guardrails.types import Detection, Stage
 from guardrails.upstream.service import Service
 
 RUNS_IN = "remote"
 
-MOST_DETECTIONS = 10_000
+MOST_DETECTIONS = 4_000
 _PATH_PART = re.compile(r"[A-Za-z0-9._~-]+")
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
@@ -129,19 +129,19 @@ class Remote:
         Errors: GuardUnavailable, also for an answer that lacks a text, a label or a number.
         """
         try:
-            pieces = Pieces(texts, self._window_characters)
+            pieces = await cut(texts, self._window_characters)
             batches = list(_batches(pieces.texts, self._batch))
             answers = await self._service.ask(
                 self._api.path,
                 [self._api.question(batch) for batch in batches],
                 timeout_seconds=timeout_seconds,
             )
-            rows = [
-                row
-                for batch, answer in zip(batches, answers, strict=True)
-                for row in self._api.rows(answer, batch)
-            ]
-            return pieces.merge(rows, self.labels)
+            breath = Breath()
+            rows: list[Row] = []
+            for batch, answer in zip(batches, answers, strict=True):
+                await breath.take()
+                rows += self._api.rows(answer, batch)
+            return await pieces.merge(rows, self.labels)
         except Unusable as error:
             raise self._service.unavailable(f"{error}.") from error
 

@@ -74,12 +74,11 @@ class Service(Generic[Answer]):
         Errors: GuardUnavailable. The first failure ends the others, and their connections.
         """
         expires_at = asyncio.get_running_loop().time() + timeout_seconds
-        bodies = [msgspec.json.encode(question) for question in questions]
-        if len(bodies) == 1:
-            return [await self._ask(path, bodies[0], expires_at)]
+        if len(questions) == 1:
+            return [await self._ask(path, questions[0], expires_at)]
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._ask(path, body, expires_at)) for body in bodies]
+                asked = [group.create_task(self._ask(path, q, expires_at)) for q in questions]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [task.result() for task in asked]
@@ -92,7 +91,7 @@ class Service(Generic[Answer]):
         """Close every connection."""
         await self._endpoint.aclose()
 
-    async def _ask(self, path: str, body: bytes, expires_at: float) -> Answer:
+    async def _ask(self, path: str, question: Any, expires_at: float) -> Answer:
         if self._waiting >= MOST_WAITING:
             raise self.unavailable("has too many requests waiting for it.")
         self._waiting += 1
@@ -104,7 +103,7 @@ class Service(Generic[Answer]):
         finally:
             self._waiting -= 1
         try:
-            return await self._exchange(path, body, expires_at)
+            return await self._exchange(path, msgspec.json.encode(question), expires_at)
         finally:
             self._places.release()
 
