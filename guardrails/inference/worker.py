@@ -268,7 +268,8 @@ async def serve(worker: Worker, path: Path, *, parent: int | None = None) -> Non
         stopped = asyncio.create_task(stop.wait())
         try:
             await worker.start()
-            await asyncio.wait([worker.failure, stopped], return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {worker.failure, stopped}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if worker.failure.done():
                 worker.failure.result()
         finally:

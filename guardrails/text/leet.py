@@ -102,7 +102,9 @@ def undone(token: str, *, strict: bool) -> str | None:
         return _in_case_of(token, strong[0])
     if strict and (len(token) < 3 or _WITH_UNIT.fullmatch(token)):
         return None
-    before, middle, _after = _EDGES.fullmatch(token.lower()).groups()
+    # Never None: each of its three parts may be empty.
+    edges = _EDGES.fullmatch(token.lower())
+    before, middle = (edges[1], edges[2]) if edges else ("", token.lower())
     is_word_with_number = middle.isalpha() and (len(middle) < 3 or is_known(middle))
     is_doubtful = is_word_with_number or before[:1] in ("@", "$", "!") or "6" in token
     if words and not (strict and is_doubtful):

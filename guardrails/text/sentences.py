@@ -76,7 +76,7 @@ def _ends(text: str, start: int, border: re.Match[str]) -> bool:
     if word in _BEFORE_A_NUMBER and following and following[1].isdigit():
         return False
     # An initial (J. Smith), initials (J.R. Smith); but "I." and "vitamin C." at the end do end.
-    if len(word) == 1 and word.isalpha() and before[0].isupper():
+    if before and len(word) == 1 and word.isalpha() and before[0].isupper():
         return following is None or word == "i"
     # The number of a list item at the beginning of a line: "1. First".
     is_number = word.isdigit() and len(word) <= 3

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from guardrails.inference.compact import Manifest
+from guardrails.training.build import build
+from guardrails.training.encoder import Schedule
 
 
 @click.command("train-detector")
@@ -48,10 +50,6 @@ def train_detector(
 
     A run that was broken off goes on where it was when it is started again with the same options.
     """
-    # torch and transformers take seconds to import: only this verb pays for them.
-    from guardrails.training.build import build
-    from guardrails.training.encoder import Schedule
-
     console = Console()
     schedule = Schedule(epochs=epochs, seed=seed, rate=rate, threads=threads)
     with Progress(
