@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from msgspec import Struct
@@ -14,8 +14,11 @@ from monitoring.drift.embeddings import log_calibrated
 from monitoring.drift.evidence import Floats
 from monitoring.drift.family import Stream
 from monitoring.simulation.traffic import (
+    COLUMNS,
+    LANGUAGES,
     MONTH_DAYS,
     PARTS,
+    RATES,
     REFERENCE_DAYS,
     SLICE_NAMES,
     Traffic,
@@ -42,28 +45,40 @@ def watch_rates(traffic: Traffic) -> Watched:
     hits = np.concatenate([traffic.hits[name] for name in names], axis=1)
     n = np.concatenate([traffic.n[name] for name in names], axis=1)
     gains = _rate_gains(hits, n, PARTS)
-    streams = tuple(Stream(1, name, part) for name in names for part in SLICE_NAMES)
-    return _watch(streams, [(gains, rates.LOG_WEIGHTS)], len(hits), PARTS)
+    return _watch(_sliced(1, RATES), _sliced(1, names), [(gains, rates.LOG_WEIGHTS)], PARTS)
 
 
 def watch_columns(traffic: Traffic) -> Watched:
     """Layers 2 and 4 once a day, as the job `score_drift` does: ranks, tails and shares."""
-    columns, languages = tuple(traffic.bins), [n for n in traffic.daily_hits if n != "novelty"]
-    bins = np.concatenate([traffic.bins[name] for name in columns], axis=1)
-    layer = {name: 2 if name.startswith("score") else 4 for name in columns}
-    tails = scores.tail(bins)
-    hits = np.concatenate([tails, *(traffic.daily_hits[name] for name in languages)], axis=1)
-    n = np.concatenate([bins.sum(-1), *(traffic.daily_n[name] for name in languages)], axis=1)
-    streams = (
-        *(Stream(layer[name], f"{name}: rank", part) for name in columns for part in SLICE_NAMES),
-        *(Stream(layer[name], f"{name}: tail", part) for name in columns for part in SLICE_NAMES),
-        *(Stream(4, name, part) for name in languages for part in SLICE_NAMES),
+    names = tuple(traffic.bins)
+    languages = tuple(name for name in traffic.daily_hits if name in LANGUAGES)
+    streams: tuple[Stream, ...] = ()
+    kinds: list[tuple[Gains, Floats]] = []
+    hits, n = [traffic.daily_hits[x] for x in languages], [traffic.daily_n[x] for x in languages]
+    if names:
+        bins = np.concatenate([traffic.bins[name] for name in names], axis=1)
+        streams += _of_columns(names, "rank")
+        kinds.append((_rank_gains(bins), scores.LOG_WEIGHTS))
+        hits = [scores.tail(bins).astype(np.float64), *hits]
+        n = [bins.sum(-1).astype(np.float64), *n]
+        streams += _of_columns(names, "tail")
+    streams += _sliced(4, languages)
+    rate_gains = _rate_gains(np.concatenate(hits, axis=1), np.concatenate(n, axis=1), 1)
+    kinds.append((rate_gains, rates.LOG_WEIGHTS))
+    whole = _of_columns(COLUMNS, "rank") + _of_columns(COLUMNS, "tail")
+    return _watch(whole + _sliced(4, tuple(LANGUAGES)), streams, kinds, 1)
+
+
+def _of_columns(names: tuple[str, ...], statistic: str) -> tuple[Stream, ...]:
+    return tuple(
+        Stream(2 if name.startswith("score") else 4, f"{name}: {statistic}", part)
+        for name in names
+        for part in SLICE_NAMES
     )
-    kinds = [
-        (_rank_gains(bins), scores.LOG_WEIGHTS),
-        (_rate_gains(hits.astype(np.float64), n.astype(np.float64), 1), rates.LOG_WEIGHTS),
-    ]
-    return _watch(streams, kinds, len(bins), 1)
+
+
+def _sliced(layer: int, names: Iterable[str]) -> tuple[Stream, ...]:
+    return tuple(Stream(layer, name, part) for name in names for part in SLICE_NAMES)
 
 
 def watch_prompts(traffic: Traffic, p_values: Floats) -> Watched:
@@ -73,19 +88,22 @@ def watch_prompts(traffic: Traffic, p_values: Floats) -> Watched:
     """
     gains = _rate_gains(traffic.daily_hits["novelty"], traffic.daily_n["novelty"], 1)
     told = np.vectorize(log_calibrated)(p_values)
-    streams = (
-        *(Stream(3, "novelty", part) for part in SLICE_NAMES),
-        Stream(3, "classifier"),
-    )
+    streams = (*_sliced(3, ["novelty"]), Stream(3, "classifier"))
     kinds = [(gains, rates.LOG_WEIGHTS), (lambda t: told[:, None, t, None], np.zeros(1))]
-    return _watch(streams, kinds, len(p_values), 1)
+    return _watch((*streams, Stream(3, "crowds")), streams, kinds, 1)
 
 
 def _watch(
-    streams: tuple[Stream, ...], kinds: list[tuple[Gains, Floats]], months: int, windows_a_day: int
+    whole: tuple[Stream, ...],
+    streams: tuple[Stream, ...],
+    kinds: list[tuple[Gains, Floats]],
+    windows_a_day: int,
 ) -> Watched:
-    weights = family.log_weights(streams)
-    states = [evidence.nothing((months, gains(0).shape[1], len(w))) for gains, w in kinds]
+    """Run `streams`, each with the weight that it has in the `whole` family."""
+    of_whole = dict(zip(whole, family.log_weights(whole), strict=True))
+    weights = np.array([of_whole[stream] for stream in streams])
+    states = [evidence.nothing(gains(0).shape) for gains, _ in kinds]
+    months = len(states[0].log_sr)
     windows = MONTH_DAYS * windows_a_day
     raised = np.zeros((months, len(streams), windows), dtype=bool)
     told = np.zeros_like(raised)
