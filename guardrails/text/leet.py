@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 
 from guardrails.text.edits import Edit
@@ -85,14 +86,14 @@ def _is_likely(token: str) -> bool:
     """Whether it is a word of three letters at least, though its shape has other uses (`7h47`)."""
     if len(token) < 3 or _WITH_UNIT.fullmatch(token) or _MODEL.fullmatch(token):
         return False
-    return any(is_known(word) for word in _readings(token.lower()))
+    return bool(_words(token.lower()))
 
 
 def undone(token: str, *, strict: bool) -> str | None:
     """The word that a token stands for, or None."""
     if token.lower() in _HARMLESS or not any(c.isalpha() for c in token):
         return None
-    words = [word for word in _readings(token.lower()) if is_known(word)]
+    words = _words(token.lower())
     if not _LITERAL.isdisjoint(words):
         return None
     if strict and _MODEL.fullmatch(token):
@@ -113,6 +114,12 @@ def undone(token: str, *, strict: bool) -> str | None:
         return None
     plain = next(_readings(token.lower()), None)
     return _in_case_of(token, plain) if plain else None
+
+
+@lru_cache(4_096)
+def _words(token: str) -> tuple[str, ...]:
+    """The known words that a token may stand for."""
+    return tuple(word for word in _readings(token) if is_known(word))
 
 
 def _readings(token: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ _DEPTH = 3
 
 # One automaton says which steps may find something; most texts need none, in microseconds.
 _STEPS = re2.Set.SearchSet()
-_LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED, _INTERRUPTED, _ROTATED = map(
+_LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED, _EMOJI, _SIGNS, _ROTATED = map(
     _STEPS.Add,
     (
         r"[A-Za-z][0-9@$!]+[A-Za-z]|[0-9@$!][A-Za-z][0-9@$!]"
@@ -39,7 +39,8 @@ _LEET, _SPELLED, _ENCODED, _INVISIBLE, _PILED, _MIXED, _INTERRUPTED, _ROTATED = 
         invisible.HINT,
         compatibility.PILED_HINT,
         confusables.HINT,
-        interrupted.HINT,
+        interrupted.EMOJI_HINT,
+        interrupted.SIGN_HINT,
         rotated.HINT,
     ),
 )
@@ -98,8 +99,10 @@ def _normalise(text: str, depth: int) -> Canonical:
             text = _edited(text, compatibility.without_piles(text), layers)
         if _MIXED in steps:
             text = _edited(text, confusables.unmix_scripts(text), layers)
-        if _INTERRUPTED in steps:
-            text = _edited(text, interrupted.join_interrupted(text), layers)
+        if _EMOJI in steps:
+            text = _edited(text, interrupted.join_around_emoji(text), layers)
+        if _SIGNS in steps:
+            text = _edited(text, interrupted.join_around_signs(text), layers)
         if _SPELLED in steps:
             text = _edited(text, spelled.join_spelled(text), layers)
         if _LEET in steps:
