@@ -88,10 +88,18 @@ class Checker:
         """Which of some detectors find spans, in the event loop."""
         return frozenset(detectors) & self._finders.keys()
 
-    def live_from(self, finders: Collection[str], text: str) -> int:
-        """From where on more text may still make a match; 0 where a finder cannot tell."""
-        live = (getattr(self._finders[name], "live_from", _everything) for name in finders)
-        return min((from_(text) for from_ in live), default=len(text))
+    def live_from(self, labels: Mapping[str, Collection[str]], text: str) -> int:
+        """From where on more text may still make a match of some finders' labels.
+
+        The text's length where it cannot; 0 where a finder cannot tell.
+        """
+        return min(
+            (
+                getattr(self._finders[name], "live_from", _everything)(text, wanted)
+                for name, wanted in labels.items()
+            ),
+            default=len(text),
+        )
 
     async def run(
         self,
@@ -374,7 +382,7 @@ class _Run:
             self._held_since = self.now()
 
 
-def _everything(_text: str) -> int:
+def _everything(_text: str, _labels: Collection[str]) -> int:
     return 0
 
 

@@ -59,9 +59,13 @@ class OutputCheck:
         """Says from where on a text may still grow into something that a rule withholds."""
         rules = ruling.withholding(exchange.route, exchange.caller, STAGES)
         finders = self._checker.finders({rule.detector for rule in rules})
+        labels = {
+            name: frozenset(rule.label for rule in rules if rule.detector == name)
+            for name in finders
+        }
 
         def live_from(text: str) -> int:
-            return min(self._checker.live_from(finders, text), unfinished_from(text))
+            return min(self._checker.live_from(labels, text), unfinished_from(text))
 
         return live_from if finders else len
 

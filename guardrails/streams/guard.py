@@ -180,8 +180,8 @@ class StreamGuard:
     async def _read(self, answer: AsyncIterator[bytes], exchange: Exchange) -> None:
         try:
             async for chunk in answer:
-                self._take(chunk, exchange)
-                self._wake.set()
+                if self._take(chunk, exchange):
+                    self._wake.set()
                 if self._held_bytes > _AHEAD_BYTES:
                     # The detectors or the caller are slower than the model: so let it wait.
                     await asyncio.sleep(0)
@@ -192,9 +192,12 @@ class StreamGuard:
         finally:
             self._wake.set()
 
-    def _take(self, chunk: bytes, exchange: Exchange) -> None:
+    def _take(self, chunk: bytes, exchange: Exchange) -> bool:
+        """Hold the events that this chunk completes; whether a piece of text waits to be read."""
+        waits = False
         for data in self._parser.feed(chunk):
-            self._hold(data, exchange)
+            waits |= self._hold(data, exchange)
+        return waits
 
     def _end(self, exchange: Exchange) -> None:
         for data in self._parser.end():
@@ -204,10 +207,10 @@ class StreamGuard:
         for lane in self._lanes.values():
             lane.end()
 
-    def _hold(self, data: bytes, exchange: Exchange) -> None:
+    def _hold(self, data: bytes, exchange: Exchange) -> bool:
         if data == sse.DONE:
             self._ended = True
-            return
+            return False
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -218,16 +221,18 @@ class StreamGuard:
         # The caller sees the name that it asked for, not where the endpoint keeps the weights.
         body = self._wire.named(body, exchange.model)
         texts = []
-        for delta in self._wire.deltas(body):
+        waits = False
+        for delta in self._wire.deltas(body) if self.hold is Hold.PIECES else ():
             lane = self._lanes.get(delta.lane)
             if lane is None:
                 lane = self._lanes[delta.lane] = Growing(len(self._lanes), delta.lane)
-            lane.grow(delta.text)
+            waits |= lane.grow(delta.text)
             texts.append((lane, lane.length, delta))
         self._held_bytes += len(data)
         if self._held_bytes > self._most_bytes:
             raise UpstreamError("The upstream's answer is too large to be held.")
         self._held.append(_Event(body, texts, len(data)))
+        return waits
 
     def _unread(self) -> list[Growing]:
         return [
@@ -288,6 +293,8 @@ class StreamGuard:
         So the first events wait for the first text, and until then an error can still be a status;
         the last ones wait for `finish`.
         """
+        if self.hold is Hold.NOTHING:
+            return len(self._held)
         count = 0
         for number, event in enumerate(self._held, 1):
             if not self._may_leave(event):
@@ -297,7 +304,7 @@ class StreamGuard:
         return count
 
     def _may_leave(self, event: _Event) -> bool:
-        return self.hold is Hold.NOTHING or all(
+        return all(
             end <= lane.safe or lane.lane.index in self._stopped for lane, end, _ in event.texts
         )
 

@@ -53,11 +53,12 @@ class Growing:
         self._unread: list[int] = []
         self._edits: list[Edit] = []
 
-    def grow(self, piece: str) -> None:
-        """Take in what has come."""
+    def grow(self, piece: str) -> bool:
+        """Take in what has come; whether a piece waits to be read now."""
         self._tail += piece
         self.length += len(piece)
         self._unread += self._cuts.feed(piece)
+        return bool(self._unread)
 
     def end(self) -> None:
         """There is no more: what is left over becomes the last piece."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 FIRST_CHARACTERS = 12
-FEWEST_CHARACTERS = 32
-MOST_CHARACTERS = 56
+FEWEST_CHARACTERS = 24
+MOST_CHARACTERS = 40
 HARD_CHARACTERS = 96
-"""A clause is cut at its end from FEWEST on (FIRST in the first piece), at a space from MOST on,
-anywhere from HARD on. At 50 tokens a second MOST is a quarter of a second of text."""
+"""A clause is cut at its end from FEWEST on, at a space from MOST on, anywhere from HARD on; in the
+first piece, for which somebody waits, at its end from FIRST on and at a space from FEWEST on. At 50
+tokens a second MOST is a fifth of a second of text."""
 
 _ENDS = frozenset(".!?;:,—–…\n")
 _ENDS_WITHOUT_SPACE = frozenset("。！？；：，、।؟،؛")
@@ -36,17 +37,23 @@ class Cuts:
         """
         found = []
         before, size = self._before, self._length - self._begin
-        fewest = FEWEST_CHARACTERS if self._begin else FIRST_CHARACTERS
+        fewest, most = self._sizes()
         for after in piece:
-            if size >= fewest and _cuts(before, after, size):
+            if size >= fewest and _cuts(before, after, size, most):
                 self._begin += size
                 found.append(self._begin)
-                size, fewest = 0, FEWEST_CHARACTERS
+                size = 0
+                fewest, most = self._sizes()
             before = after
             size += 1
         self._before = before
         self._length += len(piece)
         return found
+
+    def _sizes(self) -> tuple[int, int]:
+        if self._begin:
+            return FEWEST_CHARACTERS, MOST_CHARACTERS
+        return FIRST_CHARACTERS, FEWEST_CHARACTERS
 
     def end(self) -> list[int]:
         """The cut at the text's end, once there is no more of it."""
@@ -56,10 +63,10 @@ class Cuts:
         return [self._length]
 
 
-def _cuts(before: str, after: str, size: int) -> bool:
+def _cuts(before: str, after: str, size: int, most: int) -> bool:
     if size >= HARD_CHARACTERS or before in _ENDS_WITHOUT_SPACE:
         return True
-    return after.isspace() and (size >= MOST_CHARACTERS or before in _ENDS)
+    return after.isspace() and (size >= most or before in _ENDS)
 
 
 def pieces(text: str) -> list[tuple[int, int]]:

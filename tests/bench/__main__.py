@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from guardrails.database import migrate
 from guardrails.embedded_postgres import start_embedded
 from guardrails.launch.addresses import free_port
-from tests.bench import measure, report
+from tests.bench import measure, report, streams
 from tests.bench.peers import (
     CHECKOUT,
     DEFAULT,
@@ -69,11 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ground = stack.enter_context(_ground(names, options.cache, progress))
         peers = list(_start_all(names, ground, stack, progress, console))
         load = stack.enter_context(measure.load_generator())
-        task = progress.add_task("measuring", total=measure.turns(peers, plan))
+        total = streams.turns(peers, plan.rounds) if options.stream else measure.turns(peers, plan)
+        task = progress.add_task("measuring", total=total)
 
         def step(what: str) -> None:
             progress.update(task, description=what, advance=1)
 
+        if options.stream:
+            seen = streams.measure_streams(peers, plan.rounds, step)
+            progress.stop()
+            out = Console() if sys.stdout.isatty() else Console(width=140)
+            out.print(streams.streams_table(seen))
+            if options.json:
+                options.json.write_text(json.dumps({n: asdict(f) for n, f in seen.items()}))
+            return 1 if (OURS & set(names)) - set(seen) else 0
         figures = measure.measure(peers, ground.database, load, plan, step)
     out = Console() if sys.stdout.isatty() else Console(width=140)
     out.print(report.figures_table(figures, plan.connections))
@@ -97,6 +108,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers", nargs="+", choices=["litellm"], default=[], help="measure these too"
     )
+    parser.add_argument("--stream", action="store_true", help="measure streams instead")
     parser.add_argument("--connections", nargs="+", type=int, default=[16, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn of one peer")

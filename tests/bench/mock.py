@@ -1,7 +1,9 @@
 """An upstream that costs next to nothing: `python -m tests.bench.mock --port N [--delay-ms N]`.
 
 It answers every POST with a chat completion, or, when the body asks for a stream, with
-`STREAM_CHUNKS` events; GET with a model list. It never parses JSON: what is measured is the proxy.
+`STREAM_CHUNKS` events: at once, or so many a second as the body's `"pace"` says, each with the
+moment it left as `sent_at` (CLOCK_MONOTONIC). GET: a model list. It never parses JSON: what is
+measured is the proxy.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ import asyncio
 import itertools
 import json
 import random
+import re
+import time
+from typing import ClassVar
 
 import uvloop
 
@@ -18,6 +23,7 @@ from tests.bench import texts
 
 STREAM_CHUNKS = 200
 
+_PACE = re.compile(rb'"pace":\s*(\d+)')
 _PLACE = "@" * texts.MARK_LETTERS
 
 
@@ -53,7 +59,7 @@ def _completion(content: str) -> tuple[bytes, bytes]:
     return before, after
 
 
-def _stream_chunks() -> list[bytes]:
+def _stream_events() -> list[bytes]:
     shared = {
         "id": "chatcmpl-mock",
         "object": "chat.completion.chunk",
@@ -65,9 +71,12 @@ def _stream_chunks() -> list[bytes]:
     deltas = [{"content": word + " "} for word in said[: STREAM_CHUNKS - 2]]
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    events = [json.dumps({**shared, "choices": [choice]}).encode() for choice in choices]
-    framed = [b"data: " + event + b"\n\n" for event in [*events, b"[DONE]"]]
-    return [b"%x\r\n%b\r\n" % (len(event), event) for event in framed]
+    return [json.dumps({**shared, "choices": [choice]}).encode() for choice in choices]
+
+
+def _framed(data: bytes) -> bytes:
+    event = b"data: " + data + b"\n\n"
+    return b"%x\r\n%b\r\n" % (len(event), event)
 
 
 _MODELS = json.dumps({"object": "list", "data": [{"id": "mock", "object": "model"}]}).encode()
@@ -84,9 +93,9 @@ class Mock(asyncio.Protocol):
     )
     numbers = itertools.count()
     models = _answer(_MODELS)
-    chunks = _stream_chunks()
+    events: ClassVar = _stream_events()
+    chunks: ClassVar = [_framed(event) for event in (*events, b"[DONE]")]
     delay_seconds = 0.0
-    chunks_per_second = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -116,8 +125,8 @@ class Mock(asyncio.Protocol):
         if head.startswith(b"get "):
             self._transport.write(self.models)
         elif b'"stream":true' in body or b'"stream": true' in body:
-            if self.chunks_per_second:
-                task = asyncio.get_running_loop().create_task(self._stream())
+            if (pace := _PACE.search(body)) is not None:
+                task = asyncio.get_running_loop().create_task(self._stream(int(pace[1])))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             else:
@@ -136,14 +145,13 @@ class Mock(asyncio.Protocol):
         before, after = next(self.completions)
         return b"%b%b%b" % (before, texts.mark(next(self.numbers)).encode(), after)
 
-    async def _stream(self) -> None:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+    async def _stream(self, pace: int) -> None:
+        start = time.monotonic()
         self._transport.write(_STREAM_HEAD)
-        for number, chunk in enumerate(self.chunks):
-            await asyncio.sleep(start + number / self.chunks_per_second - loop.time())
-            self._transport.write(chunk)
-        self._transport.write(b"0\r\n\r\n")
+        for number, event in enumerate(self.events):
+            await asyncio.sleep(start + number / pace - time.monotonic())
+            self._transport.write(_framed(b'{"sent_at":%.6f,' % time.monotonic() + event[1:]))
+        self._transport.write(_framed(b"[DONE]") + b"0\r\n\r\n")
 
 
 async def _serve(port: int) -> None:
@@ -159,10 +167,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--delay-ms", type=float, default=0.0)
-    parser.add_argument("--chunks-per-second", type=float, default=0.0)
     arguments = parser.parse_args()
     Mock.delay_seconds = arguments.delay_ms / 1000
-    Mock.chunks_per_second = arguments.chunks_per_second
     uvloop.run(_serve(arguments.port))
 
 

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from guardrails.text.prefixes import Beginnings, Unreadable, prefix_regex
 from guardrails.settings import PACKAGE
+from guardrails.text.prefixes import Beginnings, Unreadable, prefix_regex
 
 SOURCES = [
     r"abc",
