@@ -35,6 +35,15 @@ _NUMBERS = {
 _FEWEST_WORDS = 3
 _MIXED = re.compile(r"[A-Za-z][0-9@$!]|[0-9@$!][A-Za-z]")
 _WITH_UNIT = re.compile(r"\d+[A-Za-z]{1,3}")
+_UNITS = frozenset(
+    re.findall(
+        r"\w+",
+        "s st nd rd th m mm cm km g kg mg l ml dl cl ft in yd mi am pm k d h hr hrs min sec px pt "
+        "em rem gb mb tb kb hz khz mhz ghz w kw v a p x b bn mph kph oz lb lbs yr yrs yo pc pcs "
+        "ply bit way day usd eur gbp",
+    )
+)
+_WORD = re.compile(r"[^\W\d_]+")
 # Phones, motorways, paper: `A55`, `M25`, `B00`.
 _MODEL = re.compile(r"[A-Z]\d{1,3}")
 _EDGES = re.compile(r"([0-9@$!]*)(.*?)([0-9@$!]*)")
@@ -61,7 +70,8 @@ def undo_leet(text: str) -> list[Edit]:
             sure[start] = word
         elif _is_likely(token):
             likely.add(token.lower())
-    if len(sure) >= 2 or len(likely) >= 2 or any(word.lower() in STRONG for word in sure.values()):
+    strong = any(word.lower() in STRONG for word in sure.values())
+    if strong or len(sure) >= 2 or len(likely) >= 2 or (likely and _is_strong(text)):
         for start, token in candidates:
             if start not in sure and (word := undone(token, strict=False)):
                 sure[start] = word
@@ -84,9 +94,15 @@ def _is_hexadecimal(token: str) -> bool:
 
 def _is_likely(token: str) -> bool:
     """Whether it is a word of three letters at least, though its shape has other uses (`7h47`)."""
-    if len(token) < 3 or _WITH_UNIT.fullmatch(token) or _MODEL.fullmatch(token):
+    if len(token) < 3 or _MODEL.fullmatch(token):
+        return False
+    if _WITH_UNIT.fullmatch(token) and not (token[1].isalpha() and token[1:].lower() not in _UNITS):
         return False
     return bool(_words(token.lower()))
+
+
+def _is_strong(text: str) -> bool:
+    return any(word in STRONG for word in _WORD.findall(text.lower()))
 
 
 def undone(token: str, *, strict: bool) -> str | None:
