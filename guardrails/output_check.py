@@ -39,13 +39,16 @@ class OutputCheck:
         self._always = always
         self._seconds = seconds
 
-    def hold(self, exchange: Exchange, ruling: Ruling) -> Hold:
-        """How long a stream must be held: as long as its strictest rule asks."""
+    def hold(self, exchange: Exchange, ruling: Ruling, *, hidden: bool = False) -> Hold:
+        """How long a stream must be held: as long as its strictest rule asks.
+
+        Where values are `hidden`, at least until their placeholders are whole.
+        """
         rules = ruling.withholding(exchange.route, exchange.caller, STAGES)
         if not exchange.passages:
             rules = [rule for rule in rules if rule.detector != cite.DETECTOR]
         if not rules:
-            return Hold.NOTHING
+            return Hold.PIECES if hidden else Hold.NOTHING
         finders = self._checker.finders({rule.detector for rule in rules})
         # A sentence is held against the passages whole, and a score has no span to cut out.
         whole = any(

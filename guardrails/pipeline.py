@@ -37,6 +37,7 @@ from guardrails.types import (
     strictest,
 )
 from guardrails.upstream.pool import Answer, Pool
+from guardrails.vault import Vault
 from guardrails.wire import results
 from guardrails.wire.spoken import Spoken, Translation
 
@@ -122,18 +123,20 @@ class Pipeline:
         wire: ModuleType,
         stream: StreamGuard | None = None,
         *,
+        vault: Vault | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> Exchange:
         """Take one request through all steps and return what happened.
 
-        `headers` go to the upstream. A failure is kept in `exchange.failure`, so that it is
-        recorded too; a caller who goes away (cancellation) leaves a record as well.
+        `headers` go to the upstream; the `vault` is the exchange's own. A failure is kept in
+        `exchange.failure`, so that it is recorded too; a caller who goes away (cancellation) leaves
+        a record as well.
         """
         ruling = self._ruling()
         began = time.perf_counter()
         try:
             exchange = normalise(exchange, wire, ruling)
-            exchange = await self.check(exchange, ruling, Stage.INPUT)
+            exchange = await self.check(exchange, ruling, Stage.INPUT, vault=vault)
             if not exchange.over:
                 exchange = await self.ground(exchange, wire)
                 exchange = self.format_prompt(exchange, wire)
@@ -178,10 +181,12 @@ class Pipeline:
         ruling: Ruling,
         side: Stage,
         stream: StreamGuard | None = None,
+        vault: Vault | None = None,
     ) -> Exchange:
         """Measure one side's texts with every detector that a rule needs, and decide.
 
-        A `stream` has measured its text already, while it grew.
+        A `stream` has measured its text already, while it grew. What is redacted to be put back
+        goes into the `vault`.
         Errors: `failure` is guard_unavailable when a rule that fails closed could not be checked
         and no other rule blocks anyway.
         """
@@ -212,7 +217,7 @@ class Pipeline:
         if only_unchecked(verdict):
             return failed(exchange, GuardUnavailable(UNCHECKED, retry_after_seconds=1))
         body = exchange.prompt if side is Stage.INPUT else exchange.completion
-        changed = redacted(body, segments, verdict.reasons, side)
+        changed = redacted(body, segments, verdict.reasons, side, vault, ruling.restoring)
         if changed is body:
             return exchange
         return exchange.evolve(**{"prompt" if side is Stage.INPUT else "answer": changed})
@@ -330,7 +335,7 @@ class Pipeline:
         try:
             if answer.status != 200:
                 return refused(exchange, answer, await self._read(answer), spoken)
-            stream.hold = self._outputs.hold(exchange, ruling)
+            stream.hold = self._outputs.hold(exchange, ruling, hidden=bool(stream.vault))
             completion = await stream.run(
                 spoken.chunks(answer.upstream, answer),
                 exchange,

@@ -22,6 +22,7 @@ from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
 from guardrails.types import Exchange
+from guardrails.vault import Vault
 from guardrails.wire import (
     chat,
     completions,
@@ -29,6 +30,7 @@ from guardrails.wire import (
     embeddings,
     messages,
     moderations,
+    responses,
     results,
 )
 from guardrails.wire.body import parse_body, require_model
@@ -37,7 +39,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-WIRES = (chat, completions, embeddings, moderations, messages, count_tokens)
+WIRES = (chat, completions, embeddings, moderations, messages, count_tokens, responses)
 _GUARD_STEPS = ("check_input", "ground", "format", "cite", "check_output")
 _HELD_STEPS = ("cite", "check_output")
 _WATCH_AFTER_SECONDS = 0.05
@@ -200,10 +202,14 @@ class Proxy:
             await _respond(send, await self._pipeline.moderate(exchange, wire), wire)
             return
         if not exchange.stream:
-            await _respond(send, await self._pipeline.run(exchange, wire, headers=headers), wire)
+            vault = Vault()
+            exchange = await self._pipeline.run(exchange, wire, vault=vault, headers=headers)
+            await _respond(send, exchange, wire, vault)
             return
         stream = StreamGuard(wire, _AsgiSink(send), self._most_answer_bytes)
-        exchange = await self._pipeline.run(exchange, wire, stream, headers=headers)
+        exchange = await self._pipeline.run(
+            exchange, wire, stream, vault=stream.vault, headers=headers
+        )
         if stream.started and exchange.failure is not None:
             await stream.fail(wire.failed(exchange))
         elif exchange.failure is not None or _is_error(exchange):
@@ -283,7 +289,9 @@ class _AsgiSink:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _respond(send: Send, exchange: Exchange, wire: ModuleType) -> None:
+async def _respond(
+    send: Send, exchange: Exchange, wire: ModuleType, vault: Vault | None = None
+) -> None:
     """Send an answer that is not a stream."""
     headers = [(b"content-type", b"application/json"), *_headers(exchange)]
     failure = exchange.failure
@@ -301,6 +309,8 @@ async def _respond(send: Send, exchange: Exchange, wire: ModuleType) -> None:
             # OpenAI's clients try a 4xx again unless they are told that it would be in vain.
             status = 400
             headers.append((b"x-should-retry", b"false"))
+        elif vault and answer is not None:
+            answer = vault.restored(answer, wire.outputs(answer)[0])
     body = orjson.dumps(answer)
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import orjson
-
 from guardrails.types import Action, Reason, Segment, Stage
-from guardrails.wire.pointers import Pointer, found_at, replaced
+from guardrails.vault import Vault
+from guardrails.wire.pointers import Pointer, found_at, like, replaced
 
 
-def redacted(body: Any, segments: Sequence[Segment], reasons: Sequence[Reason], side: Stage) -> Any:
+def redacted(
+    body: Any,
+    segments: Sequence[Segment],
+    reasons: Sequence[Reason],
+    side: Stage,
+    vault: Vault | None = None,
+    restoring: Collection[str] = (),
+) -> Any:
     """The body without the spans that redacting rules found; the same object if there are none.
 
-    A rule that scored a whole text and knows no span takes the whole text out.
+    A rule that scored a whole text and knows no span takes the whole text out. What a rule among
+    `restoring` takes out goes into the vault, to come back in the answer.
     """
     spans: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
     for reason in reasons:
@@ -23,10 +30,13 @@ def redacted(body: Any, segments: Sequence[Segment], reasons: Sequence[Reason], 
             segment = segments[reason.segment or 0]
             start = 0 if reason.start is None else reason.start
             end = len(segment.text) if reason.end is None else reason.end
-            spans[reason.segment or 0].append((start, end, reason.label))
+            shown = f"[{reason.label}]"
+            if vault is not None and reason.rule in restoring:
+                shown = vault.hide(reason.label, segment.text[start:end])
+            spans[reason.segment or 0].append((start, end, shown))
     texts: dict[Pointer, Any] = {
-        segments[number].pointer: _like(
-            found_at(body, segments[number].pointer), without(segments[number].text, found)
+        segments[number].pointer: like(
+            found_at(body, segments[number].pointer), exchanged(segments[number].text, found)
         )
         for number, found in spans.items()
     }
@@ -35,22 +45,15 @@ def redacted(body: Any, segments: Sequence[Segment], reasons: Sequence[Reason], 
 
 def without(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
     """The text with each span exchanged for `[label]`; overlapping spans become one."""
+    return exchanged(text, [(start, end, f"[{label}]") for start, end, label in spans])
+
+
+def exchanged(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
+    """The text with something else in each span's place; overlapping spans become one."""
     pieces: list[str] = []
     position = 0
-    for start, end, label in sorted(spans):
+    for start, end, shown in sorted(spans):
         if start >= position:
-            pieces += text[position:start], f"[{label}]"
+            pieces += text[position:start], shown
         position = max(position, end)
     return "".join(pieces) + text[position:]
-
-
-def _like(before: Any, text: str) -> Any:
-    """The text, as an object again where it was the JSON of one (a tool's input, a schema)."""
-    if isinstance(before, str):
-        return text
-    try:
-        changed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        # The span went over the JSON's own marks: nothing of it can be kept.
-        changed = None
-    return changed if isinstance(changed, type(before)) else type(before)()

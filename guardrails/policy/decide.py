@@ -40,6 +40,11 @@ class Ruling:
         return self._look_up(route, caller, segments).detectors
 
     @property
+    def restoring(self) -> frozenset[str]:
+        """The rules whose redactions come back in the answer."""
+        return frozenset(rule.id for rule in self.policy.rules if rule.restore)
+
+    @property
     def notices(self) -> frozenset[str]:
         """Every text that a withheld caller may have been told."""
         own = (rule.message for rule in self.policy.rules if rule.message)

@@ -34,6 +34,9 @@ class Rule(BaseModel):
     routes: tuple[str, ...] | None = Field(None, description="None: all")
     tenants: tuple[str, ...] | None = Field(None, description="None: all")
     keys: tuple[str, ...] | None = Field(None, description="Key ids; None: all")
+    restore: bool = Field(
+        False, description="What is redacted of a request comes back in its answer"
+    )
     message: str | None = Field(None, description="Said to the caller instead of the policy's own")
 
 
@@ -110,6 +113,8 @@ def _fault(rule: Rule, known: Known) -> str | None:
         return f"{rule.id}: {rule.detector} has no label {rule.label!r}; it has {labels}"
     if rule.action is Action.ALLOW:
         return f"{rule.id}: a rule that allows does nothing; use flag, redact or block"
+    if rule.restore and (rule.action is not Action.REDACT or Stage.OUTPUT in rule.stage):
+        return f"{rule.id}: restore belongs to a rule that redacts requests, not answers"
     if rule.on_error is Action.REDACT:
         return f"{rule.id}: on_error is allow, flag or block: the unchecked cannot be redacted"
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from enum import Enum
 from types import ModuleType
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from msgspec import Struct
 from guardrails.errors import UpstreamError
 from guardrails.streams.lanes import Edit, Growing, Slice
 from guardrails.types import Action, Check, Exchange, Reason, Segment, Verdict
+from guardrails.vault import Vault, holds_json
 from guardrails.wire import sse
 from guardrails.wire.deltas import Delta, Lane
 from guardrails.wire.pointers import Pointer, replaced
@@ -85,6 +86,8 @@ class StreamGuard:
         self._most_bytes = most_bytes
         self._parser = sse.Events(most_bytes)
         self._fold = wire.Fold()
+        # A protocol that opens and closes its parts must know which ones are open.
+        self._sent = wire.Sent() if hasattr(wire, "Sent") else None
         self._lanes: dict[Lane, Growing] = {}
         self._held: deque[_Event] = deque()
         self._held_bytes = 0
@@ -96,6 +99,7 @@ class StreamGuard:
         self._busy = False
         self.hold = Hold.WHOLE
         self.notice = ""
+        self.vault = Vault()
         self.started = False
         self.checks: list[Check] = []
 
@@ -137,10 +141,10 @@ class StreamGuard:
             await self._start(exchange)
         if self._stopped and self._said:
             events = self._endings(exchange)
-        elif exchange.answer is not None and (self._stopped or self.hold is Hold.WHOLE):
+        elif (answer := self._whole(exchange)) is not None:
             wanted = exchange.request.get("stream_options") or {}
             usage = bool(wanted.get("include_usage"))
-            events = list(self._wire.unfold(exchange.answer, include_usage=usage))
+            events = list(self._wire.unfold(answer, include_usage=usage))
         else:
             events = [*self._addenda(exchange), *map(self._shown, self._held)]
         frames = [self._wire.frame(event) for event in events if event is not None]
@@ -262,8 +266,14 @@ class StreamGuard:
                 edits.setdefault(lane.number, []).append(_edit(reason, lane))
         for lane in lanes:
             if lane.lane.index not in self._stopped:
-                lane.cut_out(edits.get(lane.number, ()))
-                lane.let_go(live_from(lane.held()))
+                held = lane.held()
+                lane.cut_out([*edits.get(lane.number, ()), *self._put_back(lane, held)])
+                lane.let_go(min(live_from(held), self.vault.live_from(held)))
+
+    def _put_back(self, lane: Growing, held: str) -> Iterator[Edit]:
+        segment = self.segments[lane.number]
+        for start, end, value in self.vault.found(held, as_json=holds_json(segment)):
+            yield Edit(lane.safe + start, lane.safe + end, value)
 
     def _all_stopped(self, exchange: Exchange) -> bool:
         choices = exchange.request.get("n") or 1
@@ -281,6 +291,8 @@ class StreamGuard:
                     self._said.add(lane.lane.index)
             shown = self._shown(event)
             if shown is not None:
+                if self._sent is not None:
+                    self._sent.add(shown)
                 frames.append(self._wire.frame(shown))
         if frames:
             if not self.started:
@@ -318,11 +330,26 @@ class StreamGuard:
                 changes[delta.pointer] = shown
         if changes:
             body = _without_logprobs(replaced(body, changes))
-        choices = body.get("choices")
-        if not self._stopped or not isinstance(choices, list):
+        if not self._stopped:
             return body
+        choices = body.get("choices")
+        if not isinstance(choices, list):
+            # A protocol without choices has one answer, and that one was stopped.
+            return None
         left = [c for c in choices if c.get("index", 0) not in self._stopped]
         return {**body, "choices": left} if left or not choices else None
+
+    def _whole(self, exchange: Exchange) -> dict[str, Any] | None:
+        """The answer that stands for the stream's own events, where they do not leave."""
+        if not self._stopped and self.hold is not Hold.WHOLE:
+            return None
+        answer = exchange.answer
+        if self.vault and answer is None:
+            answer = exchange.completion
+        if answer is None or self._stopped:
+            return answer
+        restored: dict[str, Any] = self.vault.restored(answer, self._wire.outputs(answer)[0])
+        return restored
 
     def _addenda(self, exchange: Exchange) -> list[dict[str, Any] | None]:
         """What became known of the whole answer only: its citations, what was flagged."""
@@ -337,7 +364,8 @@ class StreamGuard:
         endings: list[dict[str, Any] | None] = []
         for released, choices in ((True, said), (False, self._stopped - said)):
             if choices:
-                ends = self._wire.stopped(exchange, self.notice, released)
+                sent = () if self._sent is None else (self._sent,)
+                ends = self._wire.stopped(exchange, self.notice, released, *sent)
                 endings += [_only(event, choices) for event in ends]
         return [*held, *endings]
 
@@ -349,7 +377,7 @@ class StreamGuard:
 def _edit(reason: Reason, lane: Growing) -> Edit:
     start = lane.safe if reason.start is None else reason.start
     end = lane.read if reason.end is None else reason.end
-    return Edit(start, end, reason.label)
+    return Edit(start, end, f"[{reason.label}]")
 
 
 def _without_logprobs(body: dict[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,11 @@ class Slice(Struct, frozen=True):
 
 
 class Edit(Struct, frozen=True, order=True):
-    """A span that leaves as a placeholder."""
+    """A span in whose place something else leaves."""
 
     start: int
     end: int
-    label: str
+    shown: str
 
 
 class Growing:
@@ -95,14 +95,14 @@ class Growing:
         self._base = keep_from
 
     def cut_out(self, edits: Sequence[Edit]) -> None:
-        """These spans leave as placeholders; what has left already stays as it left.
+        """Something else leaves for these spans; what has left already stays as it left.
 
-        Spans that overlap become one, under the label of the first.
+        Spans that overlap become one, shown as the first.
         """
         merged: list[Edit] = []
         for edit in sorted({*self._edits, *(e for e in edits if e.start >= self.safe)}):
             if merged and edit.start < merged[-1].end:
-                merged[-1] = Edit(merged[-1].start, max(merged[-1].end, edit.end), merged[-1].label)
+                merged[-1] = Edit(merged[-1].start, max(merged[-1].end, edit.end), merged[-1].shown)
             else:
                 merged.append(edit)
         self._edits = merged
@@ -118,7 +118,7 @@ class Growing:
                 continue
             pieces.append(text[position - start : max(edit.start, start) - start])
             if edit.start >= start:
-                pieces.append(f"[{edit.label}]")
+                pieces.append(edit.shown)
             position = min(edit.end, end)
         return "".join(pieces) + text[position - start :]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 Pointer = tuple[str | int, ...]
 
 
@@ -35,3 +37,15 @@ def shown(pointer: Iterable[str | int]) -> str:
     """As a person writes it: `messages[2].content[0].text`."""
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in pointer)
     return path.removeprefix(".")
+
+
+def like(before: Any, text: str) -> Any:
+    """A text in the form of what it stands for: an object again where it was the JSON of one."""
+    if isinstance(before, str):
+        return text
+    try:
+        changed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # The span went over the JSON's own marks: nothing of it can be kept.
+        changed = None
+    return changed if isinstance(changed, type(before)) else type(before)()

@@ -26,18 +26,21 @@ RULE = """
     threshold: 0.5
     action: {action}
     on_error: block
+    restore: {restore}
 """
 
 
 def policy_text(*rules: dict[str, str]) -> str:
     """A policy of pattern rules; each needs `id`, `label`, `stage` and `action`."""
-    written = "".join(RULE.format(**rule) for rule in rules)
+    written = "".join(RULE.format(**{"restore": "false", **rule}) for rule in rules)
     return f"name: test\nblocked_message: Declined.\nrules:{written or ' []'}"
 
 
 BLOCK_INPUT = {"id": "block-in", "label": "forbidden", "stage": "input", "action": "block"}
 BLOCK_OUTPUT = {"id": "block-out", "label": "forbidden", "stage": "output", "action": "block"}
 REDACT_OUTPUT = {"id": "redact-out", "label": "secret", "stage": "output", "action": "redact"}
+HIDE_INPUT = {"id": "hide-in", "label": "personal_data", "stage": "input", "action": "redact",
+              "restore": "true"}  # fmt: skip
 FLAG_INPUT = {"id": "flag-in", "label": "suspect", "stage": "input", "action": "flag"}
 
 

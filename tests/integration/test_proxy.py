@@ -16,6 +16,7 @@ from tests.integration.conftest import (
     BLOCK_INPUT,
     BLOCK_OUTPUT,
     FLAG_INPUT,
+    HIDE_INPUT,
     REDACT_OUTPUT,
     Serve,
     Served,
@@ -469,3 +470,43 @@ async def test_of_several_choices_every_one_at_fault_is_withheld(serve: Serve):
             answer = await post(b, json={"model": "small", "messages": ASK, "n": 3})
     said = [choice["message"]["content"] for choice in answer.json()["choices"]]
     assert said == ["fine", "Declined.", "Declined."]
+
+
+MAIL = "anna.schmidt@example.org"
+
+
+@pytest.mark.parametrize("rules", [(HIDE_INPUT,), (HIDE_INPUT, BLOCK_OUTPUT)])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_personal_data_is_hidden_from_the_model_and_comes_back(serve: Serve, rules, stream):
+    ask = [{"role": "user", "content": f"Write to {MAIL} and tell {MAIL} about x@y.org, please."}]
+    async with fakes.upstream(fakes.chat(chunk_characters=3)) as model:
+        async with serve(model.url, rules=rules) as b, client(b) as ai:
+            answer = await ai.chat.completions.create(model="small", messages=ask, stream=stream)
+            if stream:
+                text = "".join([c.choices[0].delta.content or "" async for c in answer])
+            else:
+                text = answer.choices[0].message.content
+            (row,) = await b.rows(1)
+    assert text == f"Echo: {ask[0]['content']}"
+    hidden = (
+        "Write to [personal_data_1] and tell [personal_data_1] about [personal_data_2], please."
+    )
+    assert model.last.json["messages"][0]["content"] == hidden
+    assert MAIL not in json.dumps([row["prompt"], row["completion"], row["answer"], row["outputs"]])
+
+
+async def test_hidden_values_are_never_another_callers(serve: Serve):
+    """Two hundred streams at once, each with a value of its own and a model that repeats it."""
+    async with fakes.upstream(fakes.chat(chunk_characters=5, delay_seconds=0.005)) as model:
+        async with serve(model.url, rules=(HIDE_INPUT, BLOCK_OUTPUT)) as b:
+
+            async def one(ai: openai.AsyncOpenAI, number: int) -> tuple[str, str]:
+                said = f"My address is user{number}@example.org, is that a good one? "
+                ask = [{"role": "user", "content": said}]
+                stream = await ai.chat.completions.create(model="small", messages=ask, stream=True)
+                return said, "".join([c.choices[0].delta.content or "" async for c in stream])
+
+            async with client(b) as ai:
+                answers = await asyncio.gather(*(one(ai, number) for number in range(200)))
+    assert all(answer == f"Echo: {said}" for said, answer in answers)
+    assert all("@example.org" not in request.body.decode() for request in model.requests)

@@ -46,7 +46,7 @@ def test_a_finder_reads_on_from_what_has_not_left():
 
 def test_spans_leave_as_placeholders_however_the_text_is_cut():
     text = "call 555 1234 or 555 9876 now"
-    edits = [Edit(5, 13, "phone"), Edit(17, 25, "phone"), Edit(20, 22, "other")]
+    edits = [Edit(5, 13, "[phone]"), Edit(17, 25, "[phone]"), Edit(20, 22, "[other]")]
     for size in range(1, len(text) + 1):
         lane = Growing(0, LANE)
         lane.grow(text)
@@ -60,6 +60,6 @@ def test_what_has_left_stays_as_it_left():
     lane.grow("x" * 200)
     lane.take()
     lane.let_go(50)
-    lane.cut_out([Edit(10, 20, "late"), Edit(60, 70, "in time")])
+    lane.cut_out([Edit(10, 20, "[late]"), Edit(60, 70, "[in time]")])
     assert lane.shown(0, "x" * 50) == "x" * 50
     assert "[in time]" in lane.shown(50, "x" * 50)
