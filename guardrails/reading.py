@@ -13,11 +13,11 @@ from guardrails.text.normalise import Canonical, normalise
 
 Span = tuple[int, int]
 
-# Hostile text costs the normaliser up to 5 ms per 1,000 characters, and a finder up to 3 ms
+# Hostile text costs the normaliser up to 6 ms per 1,000 characters, and a finder up to 3 ms
 # (docs/models/normaliser.md): neither may hold the loop for more than about 12 ms.
-PIECE_CHARACTERS = 1_536
-_MARGIN_CHARACTERS = 384
-SLICE_CHARACTERS = 4_096
+PIECE_CHARACTERS = 1_024
+MARGIN_CHARACTERS = 384
+SLICE_CHARACTERS = 3_072
 # How much of a text a match may need to see before its beginning and after it.
 LEFT_CHARACTERS = 512
 RIGHT_CHARACTERS = 16_896
@@ -68,8 +68,8 @@ async def read(text: str, breathe: Callable[[], Awaitable[None]]) -> Reading:
     parts = []
     extra = []
     async for start, end in _pieces(len(text), breathe):
-        origin = max(start - _MARGIN_CHARACTERS, 0)
-        canonical = normalise(text[origin : end + _MARGIN_CHARACTERS])
+        origin = max(start - MARGIN_CHARACTERS, 0)
+        canonical = normalise(text[origin : end + MARGIN_CHARACTERS])
         begin = _first_at(canonical, start - origin)
         finish = _first_at(canonical, end - origin) if end < len(text) else len(canonical.text)
         parts.append((origin, begin, canonical.text[begin:finish], canonical))
@@ -109,7 +109,7 @@ def _is_of_piece(first: int, last: int, start: int, end: int) -> bool:
     """Whether what is encoded from `first` to `last` begins in a piece, or went on past what the
     piece before could see.
     """
-    return first < end and (start <= first or last > start + _MARGIN_CHARACTERS)
+    return first < end and (start <= first or last > start + MARGIN_CHARACTERS)
 
 
 def _first_at(canonical: Canonical, place: int) -> int:

@@ -146,7 +146,7 @@ def unmix_scripts(text: str) -> list[Edit]:
         old = word[0]
         if old.isascii():
             continue
-        new = _unmixed(old)
+        new = unmixed(old)
         if new != old:
             to_latin += new.isascii()
             edits += _changes(word.start(), old, new)
@@ -174,7 +174,8 @@ def _mapped(word: str, table: Mapping[str, str]) -> str:
 
 
 @lru_cache(4_096)
-def _unmixed(word: str) -> str:
+def unmixed(word: str) -> str:
+    """A word in a single script, or as it is."""
     letters = [c for c in word if not c.isdigit() or c in _LOOSE]
     other = [c for c in letters if not (c.isascii() or c in _MARKED or "\u00c0" <= c <= "\u024f")]
     if not other:

@@ -98,7 +98,7 @@ def _is_likely(token: str) -> bool:
         return False
     if _WITH_UNIT.fullmatch(token) and not (token[1].isalpha() and token[1:].lower() not in _UNITS):
         return False
-    return bool(_words(token.lower()))
+    return bool(known_words(token.lower()))
 
 
 def _is_strong(text: str) -> bool:
@@ -109,7 +109,7 @@ def undone(token: str, *, strict: bool) -> str | None:
     """The word that a token stands for, or None."""
     if token.lower() in _HARMLESS or not any(c.isalpha() for c in token):
         return None
-    words = _words(token.lower())
+    words = known_words(token.lower())
     if not _LITERAL.isdisjoint(words):
         return None
     if strict and _MODEL.fullmatch(token):
@@ -133,7 +133,7 @@ def undone(token: str, *, strict: bool) -> str | None:
 
 
 @lru_cache(4_096)
-def _words(token: str) -> tuple[str, ...]:
+def known_words(token: str) -> tuple[str, ...]:
     """The known words that a token may stand for."""
     return tuple(word for word in _readings(token) if is_known(word))
 
