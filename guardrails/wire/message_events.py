@@ -22,7 +22,7 @@ END = b""
 
 def frame(event: dict[str, Any]) -> bytes:
     """An event as bytes on the wire: its type is also the name of the server-sent event."""
-    name = str(event.get("type")).encode()
+    name = str(event.get("type") or "error").encode()
     return b"event: %b\ndata: %b\n\n" % (name, orjson.dumps(event))
 
 

@@ -7,6 +7,8 @@ import json
 
 import anthropic
 import httpx
+import openai
+import pydantic
 import pytest
 
 from guardrails.settings import UpstreamSettings
@@ -331,3 +333,184 @@ async def test_a_route_may_answer_blocked_messages_as_an_error(serve: Serve):
         with pytest.raises(anthropic.BadRequestError, match="Declined") as raised:
             await ai.messages.create(**asking(messages=BAD))
     assert raised.value.response.headers["x-should-retry"] == "false"
+
+
+# OpenAI's Responses.
+
+
+def openai_client(served: Served) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0)
+
+
+async def test_a_response_passes_untouched(serve: Serve):
+    output = [
+        {"type": "reasoning", "id": "r_1", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        fakes_protocols.message_item("A stair."),
+        {"type": "function_call", "id": "f_1", "call_id": "c1", "name": "look",
+         "arguments": '{"at": "it"}', "status": "completed"},
+    ]  # fmt: skip
+    said = {
+        "model": "small",
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": "What is a stair?"},
+            {"role": "user", "content": "And that?"},
+            {"type": "function_call", "call_id": "c0", "name": "look", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c0", "output": "seen"},
+        ],
+        "tools": [{"type": "function", "name": "look", "parameters": {}, "strict": True}],
+        "previous_response_id": "resp_0",
+        "store": True,
+    }
+    step = fakes_protocols.responses(output=output, extra={"new": 1})
+    async with (
+        fakes.upstream(step) as model,
+        serve(model.url, rules=RULES) as b,
+        openai_client(b) as ai,
+    ):
+        raw = await ai.responses.with_raw_response.create(**said, extra_body={"odd": 1})
+        whole = raw.parse()
+        async with ai.responses.stream(**said) as stream:
+            kinds = [event.type async for event in stream]
+            streamed = await stream.get_final_response()
+        rows = await b.rows(2)
+    assert model.requests[0].json == {**said, "odd": 1}
+    assert model.requests[0].path == "/v1/responses"
+    assert whole.output_text == streamed.output_text == "A stair."
+    assert whole.model == streamed.model == "small"
+    assert whole.model_extra["new"] == 1
+    assert [item.type for item in streamed.output] == ["reasoning", "message", "function_call"]
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
+    assert raw.headers["x-guardrail-uncovered"] == "2"
+    assert rows[0]["completion"]["output"] == rows[1]["completion"]["output"]
+    assert rows[0]["uncovered"] == [
+        "previous_response_id: kept by the upstream",
+        "store: kept by the upstream",
+    ]
+
+
+async def test_a_blocked_response_is_incomplete_streamed_or_not(serve: Serve):
+    async with (
+        fakes.upstream() as model,
+        serve(model.url, rules=RULES) as b,
+        openai_client(b) as ai,
+    ):
+        answer = await ai.responses.create(model="small", input="Please say xyzzy.")
+        stream = await ai.responses.create(model="small", input="xyzzy", stream=True)
+        events = [event async for event in stream]
+    assert model.requests == []
+    for response in (answer, events[-1].response):
+        assert response.status == "incomplete"
+        assert response.incomplete_details.reason == "content_filter"
+        assert response.output_text == "Declined."
+    assert [event.type for event in events] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.incomplete",
+    ]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_blocked_answer_never_leaves_as_a_response(serve: Serve, stream: bool):
+    step = fakes_protocols.responses("The magic word is xyzzy, friend.")
+    async with fakes.upstream(step) as model, serve(model.url, rules=RULES) as b:
+        body = {"model": "small", "input": "hi", "stream": stream}
+        answer = await post(b, "/v1/responses", json=body)
+        (row,) = await b.rows(1)
+    assert "xyzzy" not in answer.text and "magic" not in answer.text
+    assert "Declined." in answer.text and "content_filter" in answer.text
+    assert "xyzzy" in json.dumps(row["completion"])
+
+
+async def test_a_secret_is_cut_out_of_a_response_wherever_it_is_repeated(serve: Serve):
+    step = fakes_protocols.responses(f"Use {KEY} for it.")
+    async with fakes.upstream(step) as model, serve(model.url, rules=(REDACT_OUTPUT,)) as b:
+        body = {"model": "small", "input": "hi"}
+        whole = await post(b, "/v1/responses", json=body)
+        streamed = await post(b, "/v1/responses", json={**body, "stream": True})
+    for answer in (whole, streamed):
+        assert KEY not in answer.text
+        assert "Use [secret] for it." in answer.text
+
+
+async def test_what_a_response_streams_but_does_not_own_up_to_is_checked(serve: Serve):
+    claimed = [fakes_protocols.message_item("All is well.")]
+    step = fakes_protocols.responses("The word is xyzzy.", snapshot=claimed)
+    async with fakes.upstream(step) as model, serve(model.url, rules=RULES) as b:
+        body = {"model": "small", "input": "hi", "stream": True}
+        answer = await post(b, "/v1/responses", json=body)
+    assert "xyzzy" not in answer.text
+    assert "content_filter" in answer.text
+
+
+class Stair(pydantic.BaseModel):
+    steps: int
+
+
+async def test_structured_output_parses_and_a_refusal_does_not_look_like_it(serve: Serve):
+    async with (
+        fakes.upstream(fakes_protocols.responses('{"steps": 3}')) as model,
+        serve(model.url, rules=RULES) as b,
+        openai_client(b) as ai,
+    ):
+        good = await ai.responses.parse(model="small", input="hi", text_format=Stair)
+        bad = await ai.responses.parse(model="small", input="xyzzy", text_format=Stair)
+    assert good.output_parsed == Stair(steps=3)
+    assert bad.output_parsed is None
+    assert bad.output[0].content[0].refusal == "Declined."
+
+
+async def test_a_blocked_turn_in_the_history_of_responses_is_masked(serve: Serve):
+    history = [*BAD, fakes_protocols.message_item("Declined."), *ASK]
+    async with (
+        fakes.upstream(fakes_protocols.responses()) as model,
+        serve(model.url, rules=RULES) as b,
+        openai_client(b) as ai,
+    ):
+        answer = await ai.responses.create(model="small", input=history)
+    assert answer.output_text == "Echo: What is a stair?"
+    assert "xyzzy" not in json.dumps(model.last.json)
+
+
+# Streams that are stopped midway.
+
+
+@pytest.mark.parametrize("protocol", ["anthropic", "translated", "responses"])
+async def test_a_stream_that_is_stopped_midway_lets_out_the_good_and_ends_well(
+    serve: Serve, protocol: str
+):
+    text = "This first sentence is a good one. " * 20 + "And now xyzzy follows. And more. " * 5
+    steps = {
+        "anthropic": fakes_protocols.messages(text, delay_seconds=0.003),
+        "translated": fakes.chat(text, delay_seconds=0.003),
+        "responses": fakes_protocols.responses(text, delay_seconds=0.003),
+    }
+    kind = "anthropic" if protocol == "anthropic" else "openai"
+    async with (
+        fakes.upstream(steps[protocol]) as model,
+        serve("", rules=RULES, **speaking(kind, model.url)) as b,
+    ):
+        if protocol == "responses":
+            async with openai_client(b) as ai:
+                stream = await ai.responses.create(model="small", input="hi", stream=True)
+                events = [event async for event in stream]
+            said = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+            last = events[-1].response
+            assert (last.status, last.incomplete_details.reason) == ("incomplete", "content_filter")
+            assert last.output_text == said
+        else:
+            async with claude(b) as ai, ai.messages.stream(**asking()) as stream:
+                said = "".join([piece async for piece in stream.text_stream])
+                message = await stream.get_final_message()
+            assert message.stop_reason == "refusal"
+            assert message.content[0].text == said
+        (row,) = await b.rows(1)
+    assert said.startswith("This first sentence") and text.startswith(said)
+    assert "xyzzy" not in said and "Declined." not in said
+    assert row["decision"] == "block"
