@@ -318,6 +318,17 @@ def _not_negated(_found: str, before: str, _after: str) -> bool:
     return _NEGATION.search(before) is None
 
 
+# French and Catalan: a delay.
+_DELAY = re.compile(
+    r"(?i)\b(?:un|le|les|des|de|du|en|sans|avec|mon|ton|son|ce|au|aucun|quel|gros|petit|léger|leur"
+    r"|notre|votre|amb|el|sense)\s+$"
+)
+
+
+def _not_a_delay(found: str, before: str, after: str) -> bool:
+    return _DELAY.search(before) is None and _whole_words(found, before, after)
+
+
 _VERSION = re.compile(r"(?i)(?:\bversion|\bver\.?|\bv|\brelease|[.\d])[ :=]?$")
 
 
@@ -328,6 +339,7 @@ def _host_ipv4(found: str, before: str, after: str) -> bool:
 
 _IN_CONTEXT = {
     "whole_words": _whole_words,
+    "not_a_delay": _not_a_delay,
     "not_negated": _not_negated,
     "host_ipv4": _host_ipv4,
 }
