@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
-import os
 import signal
 
 import click
-import uvicorn
 
-from guardrails.app import App, create
 from guardrails.launch.addresses import answers, inference_socket
-from guardrails.launch.children import Children, die_with_parent
+from guardrails.launch.children import Children
 from guardrails.launch.programs import Programs
 from guardrails.settings import Settings
 
@@ -38,8 +34,11 @@ def proxy(alone: bool) -> None:
 
 def serve(settings: Settings) -> None:
     """Serve until a signal. Open exchanges get four seconds to end."""
+    # 10 MB that the process which only watches the one that serves need not hold.
+    import uvicorn
+
     uvicorn.run(
-        "guardrails.commands.proxy:application",
+        "guardrails.launch.served:application",
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -58,13 +57,6 @@ def serve(settings: Settings) -> None:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-
-
-def application() -> App:
-    """The app; a worker process of several ends when the process that runs it does."""
-    if multiprocessing.parent_process() is not None:
-        die_with_parent(os.getppid())
-    return create()
 
 
 async def _with_worker(settings: Settings) -> None:

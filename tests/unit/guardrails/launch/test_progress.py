@@ -34,7 +34,7 @@ def test_a_file_gets_one_line_a_step_with_its_seconds():
 
 
 def test_a_step_that_fails_passes_the_error_on(console):
-    with pytest.raises(ValueError, match="no disk"), Steps(console) as steps:  # noqa: SIM117
+    with pytest.raises(ValueError, match="no disk"), Steps(console) as steps:
         with steps.step("database", "starting"):
             raise ValueError("no disk")
 
