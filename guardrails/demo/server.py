@@ -1,9 +1,9 @@
 """How does the demo model answer as a full OpenAI endpoint would?
 
-`transformers serve` does the serving. It ignores `n`, refuses fields that it does not know, never
-sends `[DONE]` and reports faults in a shape of its own (docs/operations.md has the list). A thin
-layer in front of its application, in the same process, makes up for that; so an SDK sees no
-difference, and the proxy needs no special case.
+`transformers serve` does the serving. It has no embeddings, ignores `n`, refuses fields that it
+does not know, never sends `[DONE]` and reports faults in a shape of its own (docs/operations.md has
+the list). A thin layer in front of its application, in the same process, makes up for that; so an
+SDK sees no difference, and the proxy needs no special case.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 
 from guardrails.demo.completion import Request, merge_answers, merge_streams, read_request
+from guardrails.demo.embeddings import Embeddings
+from guardrails.demo.model import EMBEDDINGS
 from guardrails.errors import BadRequest, BanisterError, UpstreamError
 
 Scope = MutableMapping[str, Any]
@@ -31,14 +33,19 @@ COMPLETIONS = {"/v1/chat/completions": "messages", "/v1/completions": "prompt"}
 class DemoServer:
     """An ASGI application in front of that of `transformers serve`."""
 
-    def __init__(self, inner: Asgi, model: str) -> None:
+    def __init__(self, inner: Asgi, model: str, embeddings: Embeddings | None = None) -> None:
         self._inner = inner
         self._model = model
+        self._embeddings = embeddings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the completions ourselves and hand everything else through."""
         if scope["type"] == "http" and scope["path"] == "/v1/models":
-            await _send_json(send, 200, _models(self._model))
+            names = [self._model] if self._embeddings is None else [self._model, EMBEDDINGS]
+            await _send_json(send, 200, _models(names))
+            return
+        if scope["type"] == "http" and scope["path"] == "/v1/embeddings" and self._embeddings:
+            await self._embed(self._embeddings, receive, send)
             return
         if scope["type"] != "http" or scope["path"] not in COMPLETIONS:
             await self._inner(scope, receive, send)
@@ -50,6 +57,12 @@ class DemoServer:
                 await self._stream(scope, request, receive, send)
             else:
                 await self._answer(scope, request, send)
+        except BanisterError as error:
+            await _send_json(send, error.status, _envelope(error))
+
+    async def _embed(self, embeddings: Embeddings, receive: Receive, send: Send) -> None:
+        try:
+            await _send_json(send, 200, await embeddings.answer(await _body(receive)))
         except BanisterError as error:
             await _send_json(send, error.status, _envelope(error))
 
@@ -130,9 +143,9 @@ def _refusal(status: int, body: bytes) -> BanisterError:
     return UpstreamError(detail, status=status)
 
 
-def _models(model: str) -> dict[str, Any]:
-    row = {"id": model, "object": "model", "created": int(time.time()), "owned_by": "huggingface"}
-    return {"object": "list", "data": [row]}
+def _models(names: list[str]) -> dict[str, Any]:
+    more = {"object": "model", "created": int(time.time()), "owned_by": "huggingface"}
+    return {"object": "list", "data": [{"id": name, **more} for name in names]}
 
 
 def _envelope(error: BanisterError) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from transformers.cli.serving.systemone import SystemOneHandler
 from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerationState
 
+from guardrails.demo import embeddings
 from guardrails.demo.grammar import CHAT_TEMPLATE, RESPONSE_TEMPLATE, Held, check, grammar_of
 from guardrails.demo.server import DemoServer
 from guardrails.errors import BadRequest
@@ -96,7 +97,8 @@ def main(directory: Path, host: str, port: int, threads: int) -> None:
     # `transformers serve` names a model as it was given: a relative path keeps the answers free
     # of this machine's directories.
     os.chdir(directory.parent)
-    app = DemoServer(application(directory.name, threads=threads), directory.name)
+    model = application(directory.name, threads=threads)
+    app = DemoServer(model, directory.name, embeddings.shipped())
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 

@@ -14,7 +14,7 @@ from guardrails.inference.client import InferenceClient
 from guardrails.launch.addresses import inference_socket
 from guardrails.launch.children import Program
 from guardrails.launch.probe import status_of
-from guardrails.settings import Settings, UpstreamSettings
+from guardrails.settings import GroundingSettings, RouteSettings, Settings, UpstreamSettings
 
 # Stages of the stop: what serves goes first, what it needs goes after it, the database last.
 DATABASE, MODELS, SERVERS = range(3)
@@ -41,14 +41,29 @@ class Programs:
         """The database that the programs use."""
         return self._environment["BANISTER_DATABASE_URL"]
 
-    def use_demo_model(self, port: int) -> UpstreamSettings:
-        """Tell the programs made from now on that the demo model is the only upstream."""
-        upstream = UpstreamSettings(
-            name="demo", url=f"http://127.0.0.1:{port}/v1", model=demo_model.NAME
+    def use_demo_model(self, port: int) -> list[str]:
+        """Tell the programs made from now on that the demo's models are the only upstreams.
+
+        Gives their names, the one to chat with first. Where no routes are configured, the default
+        one then grounds its prompts.
+        """
+        url = f"http://127.0.0.1:{port}/v1"
+        upstreams = (
+            UpstreamSettings(name="demo", url=url, model=demo_model.NAME),
+            UpstreamSettings(name="demo-embeddings", url=url, model=demo_model.EMBEDDINGS),
         )
-        rows = [upstream.model_dump(mode="json", exclude_defaults=True)]
+        rows = [upstream.model_dump(mode="json", exclude_defaults=True) for upstream in upstreams]
         self._environment["BANISTER_UPSTREAMS"] = json.dumps(rows)
-        return upstream
+        if self.grounded_by_demo:
+            grounding = GroundingSettings(passages=demo_model.PASSAGES, on_error="skip")
+            route = RouteSettings(template="grounded@1", grounding=grounding)
+            self._environment["BANISTER_ROUTES"] = json.dumps({"default": route.model_dump()})
+        return [upstream.model for upstream in upstreams]
+
+    @property
+    def grounded_by_demo(self) -> bool:
+        """Whether prompts get passages from the demo's pages: neither model nor route was given."""
+        return not self._settings.upstreams and "routes" not in self._settings.model_fields_set
 
     def log(self, name: str) -> Path:
         """Where a program writes what it has to say."""
@@ -104,6 +119,11 @@ class Programs:
         offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(cores)}
         return self._python("model", command, ready=ready, stage=MODELS, environment=offline)
 
+    def knowledge(self) -> Program:
+        """Take in the pages about Banister itself; ends by itself."""
+        pages = str(demo_model.KNOWLEDGE)
+        return self._verb("ingest", pages, "--base", "about-banister/", name="knowledge")
+
     def proxy(self) -> Program:
         """The guarded API; ready when its detectors are. Its worker is a program of its own."""
 
@@ -135,8 +155,9 @@ class Programs:
         """The dashboard's address, as this machine reaches it."""
         return f"http://{_reachable(self._settings.host)}:{self._settings.dashboard_port}"
 
-    def _verb(self, name: str, *options: str, **more: Any) -> Program:
-        return self._python(name, ("-m", "guardrails.cli", name, *options), stage=SERVERS, **more)
+    def _verb(self, verb: str, *options: str, name: str | None = None, **more: Any) -> Program:
+        command = ("-m", "guardrails.cli", verb, *options)
+        return self._python(name or verb, command, stage=SERVERS, **more)
 
     def _python(self, name: str, arguments: tuple[str, ...], **more: Any) -> Program:
         environment = {**self._environment, **more.pop("environment", {})}

@@ -20,7 +20,7 @@ from guardrails.database_url import libpq_url
 from guardrails.demo import model as demo_model
 from guardrails.errors import ConfigError
 from guardrails.launch.addresses import free_port, require_free
-from guardrails.launch.children import Children
+from guardrails.launch.children import ChildFailed, Children
 from guardrails.launch.programs import Programs
 from guardrails.launch.progress import Steps
 from guardrails.settings import Settings
@@ -76,9 +76,9 @@ class _Product:
     async def _start(self) -> None:
         with self._steps:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._start_inference())
+                inference_is_there = group.create_task(self._start_inference())
                 model_is_there = group.create_task(self._start_model())
-                group.create_task(self._start_servers(model_is_there))
+                group.create_task(self._start_servers(inference_is_there, model_is_there))
 
     async def _start_inference(self) -> None:
         with self._steps.step("inference", "detectors and embeddings, loaded and warm"):
@@ -93,11 +93,13 @@ class _Product:
             with self._steps.step("model", "writing SmolLM2-135M as safetensors, this once"):
                 await self._children.run(programs.conversion())
         port = free_port()
-        self._models.append(programs.use_demo_model(port).model)
+        self._models += programs.use_demo_model(port)
         with self._steps.step("model", f"{demo_model.NAME} by transformers serve"):
             await self._children.start(programs.model(port))
 
-    async def _start_servers(self, model_is_there: asyncio.Task[None]) -> None:
+    async def _start_servers(
+        self, inference_is_there: asyncio.Task[None], model_is_there: asyncio.Task[None]
+    ) -> None:
         url = await self._start_database()
         self._programs.use_database(url)
         with self._steps.step("schema", "migrations, up to the newest"):
@@ -105,6 +107,7 @@ class _Product:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._start_dashboard())
             group.create_task(self._start_monitor())
+            group.create_task(self._start_knowledge(inference_is_there))
             # The proxy is told of its upstream when it starts.
             await model_is_there
             group.create_task(self._start_proxy())
@@ -116,6 +119,20 @@ class _Product:
         with self._steps.step("database", f"embedded Postgres in {self._programs.data_dir.name}"):
             await self._children.start(self._programs.database())
         return self._programs.url_file.read_text()
+
+    async def _start_knowledge(self, inference_is_there: asyncio.Task[None]) -> None:
+        """Take the demo's pages in, once: whoever removes them does not get them back."""
+        programs = self._programs
+        done = programs.data_dir / "knowledge-taken-in"
+        if not programs.grounded_by_demo or done.exists():
+            return
+        await inference_is_there
+        try:
+            with self._steps.step("knowledge", "a few pages about Banister itself, this once"):
+                await self._children.run(programs.knowledge())
+            done.touch()
+        except ChildFailed as error:
+            self._steps.say(f"{error.message} Answers will cite nothing.")
 
     async def _start_proxy(self) -> None:
         with self._steps.step("proxy", f"the guarded API on {self._programs.api}"):

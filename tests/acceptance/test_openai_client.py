@@ -14,6 +14,7 @@ from pydantic import BaseModel
 pytestmark = pytest.mark.timeout(400)
 
 MODEL = "smollm2-135m-instruct"
+EMBEDDINGS = "all-minilm-l6-v2"
 QUESTION = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
 ABUSE = [{"role": "user", "content": "You are a stupid worthless idiot and I hate you."}]
 WEATHER = {
@@ -166,7 +167,20 @@ def test_a_text_completion(client):
 
 
 def test_the_models_are_listed(client):
-    assert [model.id for model in client.models.list()] == [MODEL]
+    assert [model.id for model in client.models.list()] == [MODEL, EMBEDDINGS]
+
+
+def test_embeddings_as_the_client_asks_for_them_and_as_plain_numbers(client, product):
+    # The client asks for base64 by itself, and gives numbers back.
+    raw = client.embeddings.with_raw_response.create(model=EMBEDDINGS, input="A stair's handrail")
+    packed = raw.parse().data[0].embedding
+    request = {"model": EMBEDDINGS, "encoding_format": "float"}
+    plain = client.embeddings.create(input="A stair's handrail", **request)
+    assert packed == pytest.approx(plain.data[0].embedding, abs=1e-5)
+    texts = ["Who guards the guards?", "A stair's handrail"]
+    both = client.embeddings.create(model=EMBEDDINGS, input=texts)
+    assert [len(row.embedding) for row in both.data] == [384, 384]
+    assert product.exchange(raw.headers["x-request-id"])["gen_ai_request_model"] == EMBEDDINGS
 
 
 def test_moderation_by_our_own_detectors(client):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
+import numpy as np
+
+from guardrails.demo.embeddings import NAME, Embeddings
 from guardrails.demo.server import DemoServer
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -73,3 +76,16 @@ async def test_a_failure_before_the_first_event_is_no_stream():
 async def test_other_paths_are_handed_through():
     messages, _ = await ask(DemoServer(failing, "m"), {}, path="/reset")
     assert messages[1]["body"] == b"Internal Server Error"
+
+
+async def test_embeddings_are_answered_here_and_their_model_is_listed():
+    embeddings = Embeddings(lambda texts: np.ones((len(texts), 2), np.float32), len)
+    app = DemoServer(failing, "m", embeddings)
+    messages, _ = await ask(app, {"model": NAME, "input": ["a", "b"]}, path="/v1/embeddings")
+    assert messages[0]["status"] == 200
+    rows = json.loads(messages[1]["body"])["data"]
+    assert [row["embedding"] for row in rows] == [[1.0, 1.0]] * 2
+    messages, _ = await ask(app, {"model": "m", "input": "a"}, path="/v1/embeddings")
+    assert messages[0]["status"] == 404
+    messages, _ = await ask(app, {}, path="/v1/models")
+    assert [row["id"] for row in json.loads(messages[1]["body"])["data"]] == ["m", NAME]

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
-import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from guardrails.demo import model as demo_model
 from guardrails.launch.programs import Programs
-from guardrails.settings import Settings, UpstreamSettings
+from guardrails.settings import (
+    PACKAGE,
+    GroundingSettings,
+    RouteSettings,
+    Settings,
+    UpstreamSettings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +33,7 @@ def all_of(programs: Programs):
         programs.database(),
         programs.inference(),
         programs.conversion(),
+        programs.knowledge(),
         programs.model(1),
         programs.proxy(),
         programs.dashboard(),
@@ -50,15 +58,47 @@ def test_the_database_is_told_to_the_programs_made_afterwards(programs):
     assert programs.database_url == "postgresql://db/x"
 
 
-def test_the_demo_model_reaches_the_proxy_as_a_setting_that_it_can_read(
-    programs, monkeypatch, tmp_path
-):
-    programs.use_demo_model(1234)
-    told = programs.proxy().environment["BANISTER_UPSTREAMS"]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BANISTER_UPSTREAMS", told)
-    assert Settings().upstreams == (UpstreamSettings(**json.loads(told)[0]),)
-    assert Settings().upstreams[0].url == "http://127.0.0.1:1234/v1"
+@pytest.fixture
+def told(programs, monkeypatch, tmp_path) -> Callable[[], Settings]:
+    """The settings that the proxy reads when it is told of the demo's models."""
+
+    def read() -> Settings:
+        assert programs.use_demo_model(1234) == [demo_model.NAME, demo_model.EMBEDDINGS]
+        monkeypatch.chdir(tmp_path)
+        for name in ("BANISTER_UPSTREAMS", "BANISTER_ROUTES"):
+            if name in (environment := programs.proxy().environment):
+                monkeypatch.setenv(name, environment[name])
+        return Settings()
+
+    return read
+
+
+def test_the_demos_models_reach_the_proxy_as_settings_that_it_can_read(told):
+    upstreams = told().upstreams
+    assert [upstream.model for upstream in upstreams] == [demo_model.NAME, demo_model.EMBEDDINGS]
+    assert {upstream.url for upstream in upstreams} == {"http://127.0.0.1:1234/v1"}
+
+
+def test_the_demos_default_route_is_grounded_where_none_is_configured(programs, told):
+    assert programs.grounded_by_demo
+    route = told().routes["default"]
+    assert route.template == "grounded@1"
+    assert route.grounding == GroundingSettings(passages=2, on_error="skip")
+
+
+def test_configured_routes_and_models_are_left_as_they_are(tmp_path):
+    routes = Programs(Settings(data_dir=tmp_path, routes={"default": RouteSettings()}))
+    routes.use_demo_model(1)
+    assert "BANISTER_ROUTES" not in routes.proxy().environment
+    upstream = UpstreamSettings(name="a", url="http://a/v1", model="m")
+    assert not Programs(Settings(data_dir=tmp_path, upstreams=(upstream,))).grounded_by_demo
+
+
+def test_the_pages_about_banister_are_taken_in_from_the_package(programs):
+    command = programs.knowledge().command
+    pages = Path(command[command.index("ingest") + 1])
+    assert len(list(pages.glob("*.md"))) >= 3
+    assert pages.is_relative_to(PACKAGE)
 
 
 def test_servers_stop_before_models_and_the_database_last(programs):
