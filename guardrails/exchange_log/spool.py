@@ -27,6 +27,7 @@ from guardrails.exchange_log.spool_directory import sync_directory
 logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 32 * 2**20
+SEGMENTS_AT_LEAST = 8
 GROUP_BYTES = 4 * 2**20
 PENDING_BYTES = 64 * 2**20
 SPARE_SHARE = 0.1
@@ -69,7 +70,8 @@ class Spool:
         self._directory = directory
         self._most_bytes = most_bytes
         self._linger_seconds = linger_seconds
-        self._segment_bytes = segment_bytes
+        # A segment goes only as a whole, and not while it is written to.
+        self._segment_bytes = min(segment_bytes, most_bytes // SEGMENTS_AT_LEAST)
         self._spare_disk_bytes = spare_disk_bytes
         self._on_written = on_written
         self._loop = asyncio.get_running_loop()

@@ -121,6 +121,18 @@ async def test_the_spool_is_bounded_and_warns_before(tmp_path: Path):
         assert spool.trouble == "the spool is full"
 
 
+async def test_a_spool_that_is_full_and_written_can_be_emptied(tmp_path: Path):
+    """No segment is so large that the one that is written to could fill it."""
+    async with opened(tmp_path, most_bytes=16_000) as spool:
+        while spool.trouble is None:
+            assert await spool.keep(b"x" * 480)
+        reader = SpoolReader(tmp_path, end=lambda: spool.end)
+        while reader.read():
+            spool.freed(reader.written(reader.number))
+        assert spool.trouble is None
+        assert spool.held_bytes <= 2_000
+
+
 async def test_a_disk_that_is_almost_full_is_said_before_it_is(tmp_path: Path):
     async with opened(tmp_path, spare_disk_bytes=2**60) as spool:
         await soon(lambda: spool.trouble is not None)
