@@ -70,15 +70,17 @@ FUNCTIONS = (
                             request#>>'{metadata,user_id}'))
     $$
     """,
-    # At most 100,000 characters: a tsvector ends at 1 MB. Of the input the latest are kept.
-    """
+    # At most 100,000 characters: a tsvector ends at 1 MB. Of the input the latest are kept. What
+    # the parser would take for tags, paths and addresses is parted: attacks are looked for, too.
+    r"""
     CREATE FUNCTION exchange_search(inputs jsonb, outputs jsonb) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-        SELECT to_tsvector('simple'::regconfig, concat_ws(' ',
+        SELECT to_tsvector('simple'::regconfig, translate(concat_ws(' ',
             right((SELECT string_agg(segment->>'text', ' ' ORDER BY n)
                    FROM jsonb_array_elements(inputs) WITH ORDINALITY AS i (segment, n)), 50000),
             left((SELECT string_agg(segment->>'text', ' ' ORDER BY n)
-                  FROM jsonb_array_elements(outputs) WITH ORDINALITY AS o (segment, n)), 50000)))
+                  FROM jsonb_array_elements(outputs) WITH ORDINALITY AS o (segment, n)), 50000)),
+            E'<>/\\=&', '      '))
     $$
     """,
 )
