@@ -14,20 +14,46 @@ import numpy as np
 
 from guardrails.detectors import Scorer
 from guardrails.errors import ConfigError
+from guardrails.evaluation.curves import Curves, curves
 from guardrails.evaluation.measures import Measures, measure
+from guardrails.evaluation.slices import slice_of
 from guardrails.text.normalise import normalise
 
 _BLOCK = 64
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The measures on one file, or on one slice of it (`slice` is then `field=value`)."""
+    """The measures on one file, or on one slice of it (`slice` is then `field=value`).
+
+    `curves` has one for each measure of a whole file with both classes; a slice has none.
+    """
 
     file: str
     slice: str
     rows: int
     measures: tuple[Measures, ...]
     seconds: float
+    curves: dict[str, Curves] = {}
+
+
+class ScoredFile(msgspec.Struct, frozen=True):
+    """The rows of a file and what a detector made of them. Shape: `scores` (N, L)."""
+
+    name: str
+    rows: list[dict[str, Any]]
+    labels: tuple[str, ...]
+    scores: np.ndarray
+    seconds: float
+
+    def known(self, label: str, among: Sequence[int] | None = None) -> list[int]:
+        """The numbers of the rows that know the label."""
+        numbers = range(len(self.rows)) if among is None else among
+        return [n for n in numbers if _truth(self.rows[n], label) is not None]
+
+    def of(self, label: str, numbers: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The scores and the truth of one label. Shape: (len(numbers),) float and bool."""
+        truth = np.array([bool(_truth(self.rows[n], label)) for n in numbers], bool)
+        return self.scores[list(numbers), self.labels.index(label)], truth
 
 
 def read_labelled(path: Path) -> list[dict[str, Any]]:
@@ -67,48 +93,48 @@ def score_rows(
     return np.concatenate(parts)
 
 
-def evaluate_file(
-    detector: Scorer,
-    path: Path,
-    *,
-    labels: Sequence[str],
-    thresholds: Mapping[str, float],
-    slice_by: str | None,
-    progress: Callable[[int], None],
-) -> Iterator[Report]:
-    """The report on the whole file first, then one for each value of the field `slice_by`.
-
-    A single `label` of a row is held against every label of the detector that is asked for.
-    """
+def score_file(detector: Scorer, path: Path, progress: Callable[[int], None]) -> ScoredFile:
+    """Read and score a labelled file."""
     rows = read_labelled(path)
     began = time.perf_counter()
     scores = score_rows(detector, [row["text"] for row in rows], progress)
     seconds = time.perf_counter() - began
-    groups = {"": list(range(len(rows)))}
-    if slice_by:
+    return ScoredFile(path.name, rows, tuple(detector.labels), scores, seconds)
+
+
+def reports_of(
+    scored: ScoredFile,
+    *,
+    labels: Sequence[str],
+    thresholds: Mapping[str, float],
+    slices: Sequence[str] = (),
+) -> Iterator[Report]:
+    """The report on the whole file first, then one for each value of each of the `slices`.
+
+    A single `label` of a row is held against every label of the detector that is asked for.
+    """
+    for name, numbers in _groups(scored.rows, slices):
+        measures, drawn = [], {}
+        for label in labels:
+            if known := scored.known(label, numbers):
+                scores, truth = scored.of(label, known)
+                measures.append(measure(label, scores, truth, thresholds.get(label, 0.5)))
+                if not name and truth.any() and not truth.all():
+                    drawn[label] = curves(scores, truth)
+        yield Report(scored.name, name, len(numbers), tuple(measures), scored.seconds, drawn)
+
+
+def _groups(
+    rows: Sequence[Mapping[str, Any]], slices: Sequence[str]
+) -> Iterator[tuple[str, list[int]]]:
+    yield "", list(range(len(rows)))
+    for field in slices:
+        found: dict[str, list[int]] = {}
         for number, row in enumerate(rows):
-            groups.setdefault(f"{slice_by}={row.get(slice_by)}", []).append(number)
-    for name, numbers in groups.items():
-        found = tuple(
-            _measure(rows, scores, numbers, label, list(detector.labels).index(label), threshold)
-            for label in labels
-            if any(_truth(rows[n], label) is not None for n in numbers)
-            for threshold in (thresholds.get(label, 0.5),)
-        )
-        yield Report(path.name, name, len(numbers), found, seconds)
-
-
-def _measure(
-    rows: Sequence[Mapping[str, Any]],
-    scores: np.ndarray,
-    numbers: Sequence[int],
-    label: str,
-    column: int,
-    threshold: float,
-) -> Measures:
-    known = [n for n in numbers if _truth(rows[n], label) is not None]
-    truth = np.array([bool(_truth(rows[n], label)) for n in known])
-    return measure(label, scores[known, column], truth, threshold)
+            if (value := slice_of(row, field)) is not None:
+                found.setdefault(value, []).append(number)
+        for value in sorted(found):
+            yield f"{field}={value}", found[value]
 
 
 def _truth(row: Mapping[str, Any], label: str) -> int | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guardrails.evaluation.run import evaluate_file, score_rows
+from guardrails.evaluation.run import reports_of, score_file, score_rows
 
 
 class Shouting:
@@ -46,16 +46,32 @@ def test_labels_that_a_row_does_not_know_are_left_out(tmp_path: Path) -> None:
     ]
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
-    (report,) = evaluate_file(
-        Shouting(),
-        path,
-        labels=("loud", "asking"),
-        thresholds={"loud": 0.9},
-        slice_by=None,
-        progress=lambda done: None,
-    )
+    scored = score_file(Shouting(), path, lambda done: None)
+    (report,) = reports_of(scored, labels=("loud", "asking"), thresholds={"loud": 0.9})
     loud, asking = report.measures
     assert (loud.positives, loud.negatives, loud.threshold) == (1, 1, 0.9)
     assert loud.auc is not None
     assert loud.auc.value == pytest.approx(1)
     assert (asking.positives, asking.negatives) == (0, 1)
+
+
+def test_each_value_of_a_slice_is_reported_and_rows_without_the_field_are_left_out(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"text": "HEY", "label": 1, "target": "b"},
+        {"text": "hey", "label": 0, "target": "a"},
+        {"text": "ho", "label": 0},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    scored = score_file(Shouting(), path, lambda done: None)
+    reports = list(reports_of(scored, labels=("loud",), thresholds={}, slices=("target", "length")))
+    assert [(report.slice, report.rows) for report in reports] == [
+        ("", 3),
+        ("target=a", 1),
+        ("target=b", 1),
+        ("length=0 to 49 characters", 3),
+    ]
+    assert set(reports[0].curves) == {"loud"}
+    assert not reports[1].curves
