@@ -32,6 +32,8 @@ from guardrails.wire import (
     moderations,
     responses,
     results,
+    tgi,
+    vertex,
 )
 from guardrails.wire.body import parse_body, require_model
 
@@ -39,7 +41,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-WIRES = (chat, completions, embeddings, moderations, messages, count_tokens, responses)
+WIRES = (chat, completions, embeddings, moderations, messages, count_tokens, responses, vertex, tgi)
 _GUARD_STEPS = ("check_input", "ground", "format", "cite", "check_output")
 _HELD_STEPS = ("cite", "check_output")
 _WATCH_AFTER_SECONDS = 0.05

@@ -28,7 +28,7 @@ failed = chat.failed
 
 # What stands at the upstream and not in the request, so that nobody can read it here.
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt", "store")
-_ECHOED = {
+_ECHOED: dict[str, Any] = {
     "instructions": None, "previous_response_id": None, "metadata": {}, "parallel_tool_calls": True,
     "temperature": None, "tool_choice": "auto", "tools": [], "top_p": None,
 }  # fmt: skip

@@ -77,9 +77,11 @@ class Spoken:
 
         def encode(upstream: UpstreamSettings) -> bytes:
             translation = self._translation(upstream)
-            body = (
-                self._prompt if translation is None else translation.request(self._prompt, number)
-            )
+            body = self._prompt
+            if translation is not None:
+                body = translation.request(body, number)
+                if self._exchange.stream:
+                    body |= {"stream": True, "stream_options": {"include_usage": True}}
             return orjson.dumps({**body, "model": upstream.served_as or upstream.model})
 
         return encode

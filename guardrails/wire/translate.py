@@ -64,8 +64,6 @@ class MessagesToChat:
         told["messages"] = _messages(body)
         if body.get("stop_sequences"):
             told["stop"] = body["stop_sequences"]
-        if body.get("stream"):
-            told |= {"stream": True, "stream_options": {"include_usage": True}}
         user = (body.get("metadata") or {}).get("user_id")
         if user:
             told["user"] = user

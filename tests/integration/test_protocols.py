@@ -7,6 +7,7 @@ import json
 
 import anthropic
 import httpx
+import huggingface_hub
 import openai
 import pydantic
 import pytest
@@ -514,3 +515,97 @@ async def test_a_stream_that_is_stopped_midway_lets_out_the_good_and_ends_well(
     assert said.startswith("This first sentence") and text.startswith(said)
     assert "xyzzy" not in said and "Declined." not in said
     assert row["decision"] == "block"
+
+
+# Vertex.
+
+PREDICT = "/v1/projects/p/locations/l/endpoints/small:predict"
+
+
+async def test_vertex_predictions_come_from_the_chat_upstream(serve: Serve):
+    chat = {"context": "Be brief.", "messages": [{"author": "user", "content": "Who?"}]}
+    body = {"instances": [{"prompt": "One"}, chat], "parameters": {"maxOutputTokens": 9}}
+    async with fakes.upstream() as model, serve(model.url, rules=RULES) as b:
+        answer = await post(b, PREDICT, json=body)
+        lost = await post(b, PREDICT.replace("small", "123"), json=body)
+        rows = await b.rows(2)
+    first, second = answer.json()["predictions"]
+    assert first["content"] == "Echo: One"
+    assert second["candidates"][0]["content"] == "Echo: Who?"
+    assert first["safetyAttributes"]["blocked"] is False
+    assert "forbidden" in first["safetyAttributes"]["categories"]
+    sent = sorted((request.json for request in model.requests), key=lambda j: len(j["messages"]))
+    assert [len(one["messages"]) for one in sent] == [1, 2]
+    assert {one["max_tokens"] for one in sent} == {9}
+    assert rows[0]["protocol"] == "vertex"
+    assert rows[0]["gen_ai_usage_input_tokens"] == 14
+    assert lost.status_code == 404
+    assert lost.json()["error"]["status"] == "NOT_FOUND"
+
+
+async def test_a_blocked_prediction_says_so_in_its_safety_attributes(serve: Serve):
+    async with fakes.upstream() as model, serve(model.url, rules=RULES) as b:
+        asked = await post(b, PREDICT, json={"instances": [{"prompt": "xyzzy"}]})
+    assert model.requests == []
+    async with (
+        fakes.upstream(fakes.chat("The word is xyzzy.")) as model,
+        serve(model.url, rules=RULES) as b,
+    ):
+        said = await post(b, PREDICT, json={"instances": [{"prompt": "hi"}]})
+    for answer in (asked, said):
+        assert answer.status_code == 200
+        (prediction,) = answer.json()["predictions"]
+        assert prediction["content"] == "Declined."
+        attributes = prediction["safetyAttributes"]
+        assert attributes["blocked"] is True
+        assert (attributes["categories"][0], attributes["scores"][0]) == ("forbidden", 1.0)
+
+
+# TGI.
+
+
+async def test_tgi_generates_through_an_openai_upstream(serve: Serve):
+    async with fakes.upstream(fakes_protocols.tgi()) as model, serve(model.url, rules=RULES) as b:
+        body = {"inputs": "Once", "parameters": {"max_new_tokens": 1, "details": True}}
+        whole = await post(b, "/generate", json=body)
+        streamed = await post(b, "/generate_stream", json=body)
+        blocked = await post(b, "/generate", json={"inputs": "xyzzy"})
+        wrong = await post(b, "/generate", json={"inputs": 3})
+    asked = model.requests[0].json
+    assert model.requests[0].path == "/v1/completions"
+    assert (asked["prompt"], asked["max_tokens"], asked["model"]) == ("Once", 1, "small")
+    assert model.requests[1].json["stream"] is True
+    assert whole.json()["generated_text"] == "a text"
+    assert whole.json()["details"]["finish_reason"] == "length"
+    events = [json.loads(line[5:]) for line in streamed.text.splitlines() if line]
+    assert "".join(event["token"]["text"] for event in events) == "a text"
+    assert events[-1]["generated_text"] == "a text"
+    assert events[-1]["details"]["generated_tokens"] == 2
+    assert blocked.json()["generated_text"] == "Declined."
+    assert blocked.headers["x-guardrail-decision"] == "block"
+    assert wrong.status_code == 400
+    assert wrong.json()["error_type"] == "validation"
+
+
+async def test_hugging_faces_client_generates_and_streams(serve: Serve):
+    async with fakes.upstream(fakes_protocols.tgi()) as model, serve(model.url, rules=RULES) as b:
+
+        def ask() -> tuple[str, str, str]:
+            client = huggingface_hub.InferenceClient(f"{b.url}/generate", token="none")
+            whole = client.text_generation("Once", max_new_tokens=5)
+            streamed = "".join(client.text_generation("Once", stream=True))
+            blocked = client.text_generation("xyzzy", details=True)
+            return whole, streamed, blocked.generated_text
+
+        whole, streamed, blocked = await asyncio.to_thread(ask)
+    assert whole == streamed == "a text"
+    assert blocked == "Declined."
+
+
+@pytest.mark.parametrize("path", ["/generate", "/generate_stream"])
+async def test_a_blocked_answer_never_leaves_as_generated_text(serve: Serve, path: str):
+    step = fakes_protocols.tgi("The magic word is xyzzy, friend.", chunk_characters=2)
+    async with fakes.upstream(step) as model, serve(model.url, rules=RULES) as b:
+        answer = await post(b, path, json={"inputs": "Once"})
+    assert "xyzzy" not in answer.text and "magic" not in answer.text
+    assert "Declined." in answer.text

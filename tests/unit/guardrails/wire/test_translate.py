@@ -64,7 +64,7 @@ def test_an_assistants_blocks_become_text_and_tool_calls():
 def test_the_other_fields_are_said_in_chats_words_and_unknown_ones_pass():
     told = request(
         system=[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
-        max_tokens=5, stop_sequences=["x"], stream=True, metadata={"user_id": "u"}, odd=1,
+        max_tokens=5, stop_sequences=["x"], metadata={"user_id": "u"}, odd=1,
         thinking={"type": "enabled"},
         tools=[{"name": "f", "description": "d", "input_schema": {"type": "object"}}],
         tool_choice={"type": "tool", "name": "f", "disable_parallel_tool_use": True},
@@ -73,8 +73,8 @@ def test_the_other_fields_are_said_in_chats_words_and_unknown_ones_pass():
     assert told.pop("messages")[0] == {"role": "system", "content": "a\n\nb"}
     assert told.pop("response_format")["json_schema"]["schema"] == {"type": "object"}
     assert told == {
-        "odd": 1, "max_tokens": 5, "stop": ["x"], "stream": True,
-        "stream_options": {"include_usage": True}, "user": "u",
+        "odd": 1, "max_tokens": 5, "stop": ["x"],
+        "user": "u",
         "tools": [
             {
                 "type": "function",
