@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from guardrails.exchange_log.tables import monitor_runs
 from monitoring.types import Outcome, Run, Status, Window
 
+SHORTEST_SHOWN = timedelta(minutes=5)
 _REPEATABLE = (Status.FAILED, Status.NO_DATA)
 """A run that ended so may be done again for the same window; what was measured stands."""
 
@@ -94,8 +95,14 @@ async def latest_of_each(engine: AsyncEngine) -> list[Run]:
 
 
 async def recent(engine: AsyncEngine, *, limit: int = 50) -> list[Run]:
-    """The runs that finished last, newest first."""
-    statement = select(monitor_runs).order_by(monitor_runs.c.finished_at.desc()).limit(limit)
+    """The runs that finished last, newest first; not those of each minute, which hide the rest."""
+    length = monitor_runs.c.window_end - monitor_runs.c.window_start
+    statement = (
+        select(monitor_runs)
+        .where(length >= SHORTEST_SHOWN)
+        .order_by(monitor_runs.c.finished_at.desc())
+        .limit(limit)
+    )
     async with engine.connect() as connection:
         return [_run(row) for row in await connection.execute(statement)]
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from guardrails.exchange_log.one_row import one_row
 from guardrails.exchange_log.settled import Range, next_range
+from guardrails.settings import Settings
 
 JOB = "seal"
 LEAF_BYTES = 24
@@ -162,6 +163,17 @@ class Sealer:
         return await self.add(
             connection, day, "erasure", Range(0, 0), len(ids), leaves, digest, str(erasure)
         )
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    """What adds to the chains, with the installation's secret if it has one."""
+    return Sealer(seal_secret(settings), lambda: datetime.now(UTC))
+
+
+def seal_secret(settings: Settings) -> bytes | None:
+    """The key of the seals; None where they are plain hashes."""
+    secret = settings.seal_secret
+    return None if secret is None else secret.get_secret_value().encode()
 
 
 async def digest_of(
