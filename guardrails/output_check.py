@@ -264,7 +264,7 @@ def _placed(check: Check, slices: Sequence[Slice]) -> Check:
     detections = []
     for hit in check.detections:
         part = slices[hit.segment]
-        span = (None, None)
+        span: tuple[int | None, int | None] = (None, None)
         if hit.start is not None and hit.end is not None:
             span = (part.start + hit.start, part.start + hit.end)
         detections.append(Detection(hit.label, hit.score, part.number, *span, hit.evidence))

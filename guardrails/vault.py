@@ -68,7 +68,8 @@ class Vault:
         return replaced(body, texts) if texts else body
 
     def _restored(self, text: str, *, as_json: bool) -> str:
-        pieces, position = [], 0
+        pieces: list[str] = []
+        position = 0
         for start, end, value in self.found(text, as_json=as_json):
             pieces += text[position:start], value
             position = end
