@@ -1,8 +1,9 @@
 """How is an answer measured, so that it comes to the same whether it streams or comes whole?
 
 Finders read on from what has not left yet; scorers read the pieces that a text is cut into
-(`text/clauses.py`), each with the piece before it. A whole answer is cut into the same pieces that
-a stream of it would have had, so both have the same highest scores and the same spans.
+(`text/clauses.py`), each with the piece before it, and longer ends now and then. A whole answer is
+cut into the same pieces that a stream of it would have had, so both have the same highest scores
+and the same spans.
 """
 
 from __future__ import annotations

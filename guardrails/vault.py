@@ -78,8 +78,6 @@ class Vault:
 
 def holds_json(segment: Segment, value: Any = "") -> bool:
     """Whether a text is JSON, in which a value must be escaped: a tool's arguments, an object."""
-    return (
-        (segment.stage is Stage.TOOL_CALL
-        and segment.pointer[-1] != "name")
-        or not isinstance(value, str)
+    return (segment.stage is Stage.TOOL_CALL and segment.pointer[-1] != "name") or not isinstance(
+        value, str
     )

@@ -172,7 +172,9 @@ def _opened(pattern: _Pattern, text: str) -> int | None:
     """Where a span begins that goes on until something that has not come yet."""
     data = text.encode("utf-8", "replace")
     closing = pattern.until
-    for match in pattern.regex.finditer(data) if closing is not None else ():
+    if closing is None:
+        return None
+    for match in pattern.regex.finditer(data):
         if len(data) - match.end() <= _UNTIL_BYTES and not closing.search(data, match.end()):
             return len(data[: match.start()].decode("utf-8", "ignore"))
     return None

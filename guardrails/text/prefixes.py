@@ -22,6 +22,7 @@ _STAND_INS = {r"\pL": "\ue000", r"\pN": "\ue001", r"\p{L}": "\ue002", r"\p{N}": 
 _CLASSES = {stand_in: name for name, stand_in in _STAND_INS.items()}
 _FLAGS = re.compile(r"\(\?[imsU]+\)")
 _GROUP_FLAGS = re.compile(r"\(\?[imsU]+:")
+_HEEDLESS = re.compile(r"\(\?[msU]*i[imsU]*[:)]")
 _CATEGORIES = {
     sre.CATEGORY_DIGIT: r"\d",
     sre.CATEGORY_NOT_DIGIT: r"\D",
@@ -40,9 +41,14 @@ class Unreadable(ValueError):
 def prefix_regex(source: str) -> str:
     """A regex in RE2's syntax for all beginnings of matches of `source`, the empty one included.
 
-    Case and anchors are let go of, so it matches a little more: a text may be held for longer than
-    it had to be, never let go too early. Errors: Unreadable.
+    Anchors are let go of, and case wherever a part of the regex does not heed it, so it matches a
+    little more: a text may be held for longer than it had to be, never let go too early.
+    Errors: Unreadable.
     """
+    heedless = [match.start() for match in _HEEDLESS.finditer(source)]
+    if heedless and heedless[0] > 0 and "[^" in source:
+        # All that is not "x" is less without case than with it, and where it begins is not known.
+        raise Unreadable("case begins not to matter in its middle, and it has a negated class")
     plain = _GROUP_FLAGS.sub("(?:", _FLAGS.sub("", source))
     for name, stand_in in _STAND_INS.items():
         plain = plain.replace(name, stand_in)
@@ -50,7 +56,8 @@ def prefix_regex(source: str) -> str:
         tree = sre_parser.parse(plain)
     except (re.error, OverflowError, RecursionError) as error:
         raise Unreadable(str(error)) from error
-    return _beginnings(list(tree))
+    beginnings = _beginnings(list(tree))
+    return f"(?i:{beginnings})" if heedless else beginnings
 
 
 def _beginnings(nodes: Sequence[Node]) -> str:
@@ -154,7 +161,6 @@ class Beginnings:
         options = re2.Options()
         options.log_errors = False
         options.max_mem = 64 << 20
-        options.case_sensitive = False
         union = "|".join(f"(?:{beginning})" for beginning in beginnings)
         self._regex = re2.compile(f"(?:{union})\\z", options)
 

@@ -20,6 +20,7 @@ SOURCES = [
     r"[^\]x]{2}(?P<found>y|z{2})",
     r"\+[1-9](?:[ -]?[0-9]){3,5}",
     r"über\w{2}|straße",
+    r"ab|(?i:cd{2})",
 ]
 
 
@@ -57,7 +58,7 @@ def test_only_what_may_still_grow_is_held(text, held):
     assert text[beginnings.live_from(text) :] == held
 
 
-@pytest.mark.parametrize("source", ["(", "a{2000}", r"(a)\1"])
+@pytest.mark.parametrize("source", ["(", "a{2000}", r"(a)\1", "[^x]|(?i)a"])
 def test_what_cannot_be_told_holds_everything(source):
     with pytest.raises(Unreadable):
         prefix_regex(source)
