@@ -11,7 +11,7 @@ READ_CHARACTERS = 4_000
 REFUSAL = (
     r"^\W*(i'?m sorry|i am sorry|sorry,? (but )?i|i apologi[sz]e|i can'?t |i cannot |i'?m unable"
     r"|i am unable|i'?m not able|i am not able|i won'?t |i will not be able|unfortunately,? i can"
-    r"|as an ai\b|es tut mir leid|ich kann (dir|ihnen|das|dabei) .{0,20}nicht|je suis désolée?"
+    r"|as an ai[ ,]|es tut mir leid|ich kann (dir|ihnen|das|dabei) .{0,20}nicht|je suis désolée?"
     r"|je ne peux pas|lo siento|no puedo |mi dispiace|non posso |desculpe|não posso |het spijt me)"
 )
 """How a refusal begins. A POSIX-compatible expression: Postgres reads the same one (`~*`)."""

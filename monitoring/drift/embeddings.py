@@ -128,7 +128,7 @@ def crowds(reference: Bank, current: Vectors) -> tuple[float, list[Place]]:
     surprise += edges * middle
     surprise[(crowded < _FEWEST) | (crowded < edges * middle)] = -np.inf
     gains: list[float] = []
-    places = []
+    places: list[tuple[float, int, NDArray[np.int64]]] = []
     while len(places) < BALLS and np.isfinite(surprise.max()):
         width, centre = np.unravel_index(int(surprise.argmax()), surprise.shape)
         edge, within = float(edges[width, centre]), now[centre] >= 1.0 - reference.apart[width]

@@ -31,8 +31,8 @@ STEPS = np.array([0.03, 0.08, 0.20, -0.03, -0.08, -0.20])
 
 LOG_WEIGHTS = np.log(np.array([0.15, 0.25, 0.10, 0.15, 0.25, 0.10]))
 _RISES = STEPS > 0
-_MOST = 1.5
-"""The boldest bet: one value never takes more than about four fifths of what was won."""
+_STAKE = 0.8
+"""The boldest bet: one value never takes more than this share of what was won."""
 
 
 def cuts(values: Sequence[float]) -> Floats:
@@ -40,10 +40,9 @@ def cuts(values: Sequence[float]) -> Floats:
     return np.quantile(np.asarray(values, dtype=np.float64), CUTS)
 
 
-def counted(values: Sequence[float], edges: Floats) -> NDArray[np.int64]:
-    """How many values fall into each of the BINS; the last two lie above the 95th percentile."""
-    which = np.searchsorted(edges, np.asarray(values, dtype=np.float64), side="left")
-    return np.bincount(which, minlength=BINS)
+def binned(values: Floats, edges: Floats) -> NDArray[np.int64]:
+    """The bin of each value; the last two of the BINS lie above the 95th percentile."""
+    return np.asarray(np.searchsorted(edges, values, side="left"), dtype=np.int64)
 
 
 def ranks(counts: Floats) -> Floats:
@@ -81,7 +80,7 @@ def log_gains(
     Each value of rank r wins 1 + λ (r - edge): at most 1 on average inside the edges, for λ > 0
     holds the upper edge and λ < 0 the lower one.
     """
-    bold = np.clip(STEPS / variance[..., None], -_MOST, _MOST)
     edge = np.where(_RISES, high[..., None], low[..., None])
+    bold = np.clip(STEPS / variance[..., None], -_STAKE / (1 - edge), _STAKE / edge)
     won = np.log1p(bold[..., None] * (rank[..., None, :] - edge[..., None]))
     return np.asarray((counts[..., None, :] * won).sum(-1) / dispersion[..., None])

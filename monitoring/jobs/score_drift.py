@@ -1,4 +1,4 @@
-"""Score drift: whether each label's scores of the last day still look like the week before."""
+"""Score drift: whether scores, lengths, code and languages still lie as in the frozen reference."""
 
 from __future__ import annotations
 
@@ -6,67 +6,143 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitoring.drift.evidently_report import MIN_ROWS, THRESHOLD, ColumnDrift, value_drift
-from monitoring.frames import scores
+from monitoring import drift_records
+from monitoring.drift.columns import MIN_ROWS, Tabulated, columns_of, frozen, parts, tabulate
+from monitoring.drift.evidently_report import THRESHOLD, ColumnDrift, value_drift
+from monitoring.drift.watch import Finding, advance
+from monitoring.drift_frames import Drawn, drawn
+from monitoring.drift_records import Arrays, Reference
+from monitoring.references import number_of, phase_of, reference_for, start_of
 from monitoring.types import Figure, Outcome, Status, Window
 
 EVERY = timedelta(days=1)
-REFERENCE = timedelta(days=7)
+NAME = "score_drift"
+REFERENCE_A_DAY = 2_000
 
 
 async def run(window: Window, engine: AsyncEngine) -> Outcome:
-    """Hold the window against the days before it."""
-    before = Window(window.start - REFERENCE, window.start)
-    reference = await scores(engine, before)
-    current = await scores(engine, window)
+    """Hold every column in every slice against the reference, with all evidence so far."""
+
+    async def take(span: Window) -> tuple[int, Arrays] | None:
+        days = []
+        day = span.start
+        while day < span.end:
+            days.append(await drawn(engine, Window(day, day + EVERY), most=REFERENCE_A_DAY))
+            day += EVERY
+        return await asyncio.to_thread(frozen, days, phase_of(number_of(span.start, EVERY), EVERY))
+
+    reference = await reference_for(engine, NAME, window, take)
+    sample = await drawn(engine, window)
+    if reference is None:
+        return Outcome(
+            Status.NO_DATA,
+            len(sample),
+            "no reference yet: it takes 14 days under one set of versions",
+        )
+    before = await drift_records.state_before(engine, reference, window.start)
     # Evidently computes for seconds; the scheduler must go on holding its lease meanwhile.
-    columns = await asyncio.to_thread(value_drift, reference.columns, current.columns)
-    return judge(columns, current.n)
+    state, outcome = await asyncio.to_thread(measure, reference, sample, window, before)
+    await drift_records.keep_state(engine, reference, window.end, state)
+    return outcome
 
 
-def judge(columns: Sequence[ColumnDrift], n: int) -> Outcome:
-    """The status of the whole: DRIFT where one label drifted, NO_DATA where none was measured.
+def measure(
+    reference: Reference, sample: Sequence[Drawn], window: Window, before: Arrays | None
+) -> tuple[Arrays, Outcome]:
+    """The state to keep, and what there is to say of the window."""
+    arrays = reference.arrays
+    names, slices = arrays["columns"].tolist(), arrays["slices"].tolist()
+    tabulated = tabulate(sample, names, slices, arrays["languages"].tolist(), arrays["cuts"])
+    number = number_of(window.start, EVERY)
+    state, findings = advance(
+        parts(arrays, tabulated, phase_of(number, EVERY)), before, window=number, opens=True
+    )
+    kept = {
+        name: values[~np.isnan(values)].astype(float).tolist()
+        for name, values in zip(names, arrays["values"], strict=True)
+    }
+    distances = value_drift(kept, columns_of(sample, names))
+    return state, judge(reference, findings, distances, tabulated)
 
-    A label that could not be measured is never counted as unmoved: it is named in the message.
+
+def judge(
+    reference: Reference,
+    findings: Sequence[Finding],
+    distances: Sequence[ColumnDrift],
+    tabulated: Tabulated,
+) -> Outcome:
+    """DRIFT where a test says so; Evidently's distance says how far a column moved, and no more.
+
+    A column that could not be measured is never counted as unmoved: it is named in the message.
     """
-    figures = tuple(_figure(column) for column in columns)
-    measured = [figure for figure in figures if figure.value is not None]
-    drifted = [figure.name for figure in figures if figure.status is Status.DRIFT]
-    failed = [figure.name for figure in figures if figure.status is Status.FAILED]
-    without = len(figures) - len(measured) - len(failed)
-    parts = [f"{len(measured)} labels measured, {len(drifted)} drifted"]
-    if drifted:
-        parts.append(", ".join(drifted))
-    if without:
-        parts.append(f"{without} with too few rows (each side needs {MIN_ROWS})")
+    alarmed = [finding for finding in findings if finding.alarmed]
+    told = [finding for finding in alarmed if finding.explained_by is None]
+    moved = {f.stream.metric.partition(":")[0] for f in alarmed if f.stream.slice == "all"}
+    figures = [_figure(one, one.column in moved, findings) for one in distances]
+    for finding in alarmed:
+        if finding.stream.slice != "all" or finding.stream.metric.startswith("language="):
+            figures.append(_alarm(finding))
+    n = int(tabulated.n[0]) if len(tabulated.n) else 0
+    failed = [one.column for one in distances if one.distance is None and not one.too_few]
+    few = sum(one.too_few for one in distances)
+    message = [f"{len(findings)} columns and slices, {len(alarmed)} in alarm"]
+    message += [f"{f.stream.metric} on {f.stream.slice} {_since(f)}" for f in told]
+    if few:
+        message.append(f"{few} with too few rows (each side needs {MIN_ROWS})")
     if failed:
-        parts.append("not measured because of a fault: " + ", ".join(failed))
-    if drifted:
+        message.append("not measured because of a fault: " + ", ".join(failed))
+    span = reference.window
+    message.append(f"against {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
+    if alarmed:
         status = Status.DRIFT
     elif failed:
         status = Status.FAILED
-    elif not measured:
+    elif few == len(distances):
         status = Status.NO_DATA
     else:
         status = Status.OK
-    return Outcome(status, n, "; ".join(parts), figures)
+    return Outcome(status, n, "; ".join(message), tuple(figures))
 
 
-def _figure(column: ColumnDrift) -> Figure:
-    if column.too_few:
+def _figure(one: ColumnDrift, moved: bool, findings: Sequence[Finding]) -> Figure:
+    of_column = [
+        f for f in findings if f.stream.slice == "all" and f.stream.metric.startswith(one.column)
+    ]
+    strongest = max(of_column, key=lambda f: f.strength, default=None)
+    note = one.error or f"against {one.n_reference} rows of the reference"
+    if strongest is not None:
+        note += f"; strength {strongest.strength:+.1f} of {strongest.stream.metric}"
+        if strongest.alarmed:
+            note = f"{_since(strongest)}; {note}"
+    if moved:
+        status = Status.DRIFT
+    elif one.too_few:
         status = Status.NO_DATA
-    elif column.distance is None:
-        status = Status.FAILED
     else:
-        status = Status.DRIFT if column.distance >= THRESHOLD else Status.OK
+        status = Status.FAILED if one.distance is None else Status.OK
     return Figure(
-        column.column,
-        column.distance,
+        one.column,
+        one.distance,
         "distance",
-        column.n_current,
+        one.n_current,
         status,
         threshold=THRESHOLD,
-        note=column.error or f"against {column.n_reference} rows before",
+        note=note,
     )
+
+
+def _alarm(finding: Finding) -> Figure:
+    name = f"{finding.stream.metric} on {finding.stream.slice}"
+    note = f"{_since(finding)}; value is the evidence over what one stream needs, in logarithms"
+    return Figure(
+        name, round(finding.strength, 2), "strength", 0, Status.DRIFT, threshold=0.0, note=note
+    )
+
+
+def _since(finding: Finding) -> str:
+    by = finding.explained_by
+    words = f"since {start_of(finding.since, EVERY):%Y-%m-%d}"
+    return words if by is None else f"{words}; explained by {by.metric} on {by.slice}"

@@ -30,7 +30,8 @@ _SPREAD = 12**-0.5
 
 def flagged(traffic: Traffic) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
     """The columns, and which of them drift on which day; shape (months, columns, slices, days)."""
-    names, found = [], []
+    names: list[str] = []
+    found: list[NDArray[np.bool_]] = []
     for name, hits in traffic.hits.items():
         by_day = (*hits.shape[:2], REFERENCE_DAYS + MONTH_DAYS, PARTS)
         names.append(name)

@@ -81,16 +81,21 @@ def month(
     usual = embeddings.usual(bank, rng)
     far = np.bincount(day_of, weights=bank.far, minlength=REFERENCE_DAYS)[None]
     number = np.arange(REFERENCE_DAYS)
-    normal = baseline(far, np.full_like(far, each), number % 7, number)
+    normal = baseline(
+        np.asarray(far, dtype=np.float64), np.full(far.shape, float(each)), number % 7, number
+    )
     low, high = rates.edges(normal)
     # As many streams share the layer's budget as in production.
-    streams = (Stream(3, "novelty"), Stream(3, "classifier"), Stream(3, "crowds"))
+    streams: tuple[Stream, ...] = tuple(
+        Stream(3, metric) for metric in ("novelty", "classifier", "crowds")
+    )
     streams += tuple(Stream(3, "novelty", name) for name in SLICE_NAMES[1:])
     weights = family.log_weights(streams)[:3]
     novelty = evidence.nothing((1, len(rates.ODDS)))
     others = evidence.nothing((2, 1))
     on = np.zeros(3, dtype=bool)
-    alarms, first, shown, by = 0, None, False, ()
+    alarms, first, shown = 0, None, False
+    by: tuple[str, ...] = ()
     for day in range(days):
         vectors, is_new = world.day(a_day, new=new)
         is_far = embeddings.distances(bank.vectors, vectors) > bank.radius

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from monitoring.drift.evidence import Floats
 from monitoring.simulation import defaults, prompts, traffic, watch
 from monitoring.simulation.traffic import Change
 
@@ -152,16 +153,13 @@ def found(scenario: Scenario, trials: int, rng: np.random.Generator, told: Told)
         if drawn.bins or drawn.daily_hits:
             watched.append(watch.watch_columns(drawn))
         for one in watched:
-            after = one.raised[:, :, scenario.change.day * one.windows_a_day :].any(axis=1)
-            early += int(one.raised.sum()) - int(
-                one.raised[:, :, scenario.change.day * one.windows_a_day :].sum()
-            )
-            days = (after.argmax(axis=1) + 1) / one.windows_a_day
-            delay = np.minimum(delay, np.where(after.any(axis=1), days, np.inf))
+            begins = scenario.change.day * one.windows_a_day
+            early += int(np.count_nonzero(one.raised[:, :, :begins]))
+            days = _first(one.raised[:, :, begins:]) / one.windows_a_day
+            delay = np.minimum(delay, days)
         ours.extend(delay.tolist())
         _, flagged = defaults.flagged(drawn)
-        after = flagged[:, :, 0, scenario.change.day :].any(axis=1)
-        theirs.extend(np.where(after.any(axis=1), after.argmax(axis=1) + 1.0, np.inf).tolist())
+        theirs.extend(_first(flagged[:, :, 0, scenario.change.day :]).tolist())
         told(count)
     return Found(
         scenario.name,
@@ -226,6 +224,15 @@ def _log_factorial(k: int) -> float:
 def _rises(flagged: NDArray[np.bool_]) -> NDArray[np.bool_]:
     before = np.concatenate([np.zeros_like(flagged[..., :1]), flagged[..., :-1]], axis=-1)
     return np.asarray(flagged & ~before)
+
+
+def _first(raised: NDArray[np.bool_]) -> Floats:
+    """In which window, from 1, each month's first alarm was raised; infinite where in none.
+
+    Shape: (months, streams, windows) → (months).
+    """
+    any_stream = raised.astype(np.int8).max(axis=1)
+    return np.where(any_stream.max(axis=1) > 0, any_stream.argmax(axis=1) + 1.0, np.inf)
 
 
 def _quantile(delays: list[float], share: float) -> float | None:

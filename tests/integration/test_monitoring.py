@@ -6,17 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitoring import runs
 from monitoring.jobs import load
 from monitoring.run import run
-from monitoring.types import Status, Window
+from monitoring.types import Status
 from monitoring.windows import last_full
-from tests.factories import make_check, make_exchange
 from tests.integration.monitoring.traffic import HOUR, NOW, an_hour_of_traffic, fill, now
 
 
@@ -40,31 +38,6 @@ async def test_empty_hour_is_recorded_as_no_data(engine: AsyncEngine):
     done = await run(load("rates"), HOUR, engine, now=now)
     assert done.status is Status.NO_DATA
     assert [r.status for r in await runs.recent(engine)] == [Status.NO_DATA]
-
-
-async def test_score_drift_without_enough_rows_is_no_data(postgres_url: str, engine: AsyncEngine):
-    await fill(postgres_url, an_hour_of_traffic())
-    day = Window(datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC))
-    done = await run(load("score_drift"), day, engine, now=now)
-    assert done.status is Status.NO_DATA
-    assert {f.status for f in done.outcome.figures} == {Status.NO_DATA}
-
-
-@pytest.mark.timeout(300)
-async def test_score_drift_finds_scores_that_moved(postgres_url: str, engine: AsyncEngine):
-    day = Window(datetime(2026, 11, 22, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))
-    before, today = day.start - timedelta(hours=30), day.start + timedelta(hours=3)
-    await fill(
-        postgres_url,
-        [make_exchange(started_at=before, checks=(make_check(score=n / 6000),)) for n in range(600)]
-        + [
-            make_exchange(started_at=today, checks=(make_check(score=n / 900),)) for n in range(600)
-        ],
-    )
-    done = await run(load("score_drift"), day, engine, now=now)
-    assert done.status is Status.DRIFT
-    assert done.outcome.figures[0].name == "toxicity/insult on input"
-    assert done.outcome.figures[0].value > 0.1
 
 
 async def test_partitions_are_made_ahead_and_only_once(engine: AsyncEngine):
