@@ -135,6 +135,7 @@ class App:
             most_messages=settings.max_messages,
             most_answer_bytes=settings.max_answer_bytes,
             most_at_once=settings.max_concurrency,
+            heartbeat_seconds=settings.heartbeat_seconds,
         )
         self._rest = rest_app(Parts(pool, log, policies, checker, self._proxy, Access(keys)))
         # What lives as long as the process need not be looked at by every full collection, which

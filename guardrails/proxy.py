@@ -98,6 +98,7 @@ class Proxy:
         most_messages: int,
         most_answer_bytes: int,
         most_at_once: int,
+        heartbeat_seconds: float,
     ) -> None:
         self._pipeline = pipeline
         self._access = access
@@ -107,6 +108,7 @@ class Proxy:
         self._most_messages = most_messages
         self._most_answer_bytes = most_answer_bytes
         self._most_at_once = most_at_once
+        self._heartbeat_seconds = heartbeat_seconds
         self.in_flight = 0
 
     async def serve(
@@ -208,7 +210,22 @@ class Proxy:
             exchange = await self._pipeline.run(exchange, wire, vault=vault, headers=headers)
             await _respond(send, exchange, wire, vault)
             return
-        stream = StreamGuard(wire, _AsgiSink(send), self._most_answer_bytes)
+        stream = StreamGuard(
+            wire, _AsgiSink(send), self._most_answer_bytes, self._heartbeat_seconds
+        )
+        try:
+            await self._stream(exchange, send, wire, headers, stream)
+        finally:
+            await stream.close()
+
+    async def _stream(
+        self,
+        exchange: Exchange,
+        send: Send,
+        wire: ModuleType,
+        headers: list[tuple[bytes, bytes]],
+        stream: StreamGuard,
+    ) -> None:
         exchange = await self._pipeline.run(
             exchange, wire, stream, vault=stream.vault, headers=headers
         )

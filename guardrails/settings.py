@@ -115,6 +115,9 @@ class Settings(BaseSettings):
     retries: int = Field(2, ge=0, le=10)
     key_secret: SecretStr | None = Field(None, description="None: made once, kept in data_dir")
     check_seconds: float = Field(5.0, gt=0, description="Deadline of one side's checks")
+    heartbeat_seconds: float = Field(
+        10.0, gt=0, description="After so long a silence a stream gets an SSE comment"
+    )
     max_body_bytes: int = Field(8 * 2**20, gt=0)
     max_answer_bytes: int = Field(16 * 2**20, gt=0)
     max_messages: int = Field(2_000, gt=0)

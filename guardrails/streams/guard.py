@@ -21,6 +21,7 @@ import orjson
 from msgspec import Struct
 
 from guardrails.errors import UpstreamError
+from guardrails.streams.heartbeat import Heartbeat
 from guardrails.streams.lanes import Edit, Growing, Slice
 from guardrails.types import Action, Check, Exchange, Reason, Segment, Verdict
 from guardrails.vault import Vault, holds_json
@@ -42,6 +43,7 @@ class Sink(Protocol):
 
 
 _AHEAD_BYTES = 256 * 2**10
+HEARTBEAT_SECONDS = 10.0
 
 
 class Hold(Enum):
@@ -76,13 +78,20 @@ class StreamGuard:
 
     Limits: `most_bytes` of events are held, else UpstreamError; a caller who reads slowly slows the
             upstream down.
-    Cost:   each character is read by a scorer twice, by a finder about twice; a finder reads on
-            from the beginning of a match that is still growing.
+    Cost:   each character is read by a scorer 2.5 times at most, by a finder about twice; a finder
+            reads on from the beginning of a match that is still growing.
     """
 
-    def __init__(self, wire: ModuleType, sink: Sink, most_bytes: int) -> None:
+    def __init__(
+        self,
+        wire: ModuleType,
+        sink: Sink,
+        most_bytes: int,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
         self._wire = wire
         self._sink = sink
+        self._heartbeat = Heartbeat(sink.write, heartbeat_seconds)
         self._most_bytes = most_bytes
         self._parser = sse.Events(most_bytes)
         self._fold = wire.Fold()
@@ -148,11 +157,15 @@ class StreamGuard:
         else:
             events = [*self._addenda(exchange), *map(self._shown, self._held)]
         frames = [self._wire.frame(event) for event in events if event is not None]
-        await self._sink.write(b"".join(frames) + self._wire.END)
+        await self._last(b"".join(frames) + self._wire.END)
 
     async def fail(self, error: dict[str, Any]) -> None:
         """End a stream that has begun with an error event."""
-        await self._sink.write(self._wire.frame(error))
+        await self._last(self._wire.frame(error))
+
+    async def close(self) -> None:
+        """Nothing more is sent; a stream whose caller has gone must be closed too."""
+        await self._heartbeat.stop()
 
     async def _check_while_reading(
         self,
@@ -297,7 +310,7 @@ class StreamGuard:
         if frames:
             if not self.started:
                 await self._start(exchange)
-            await self._sink.write(b"".join(frames))
+            await self._heartbeat.write(b"".join(frames))
 
     def _leaving(self) -> int:
         """How many events may leave now: none behind one that is held, and the last has text.
@@ -372,6 +385,11 @@ class StreamGuard:
     async def _start(self, exchange: Exchange) -> None:
         self.started = True
         await self._sink.start(exchange)
+        self._heartbeat.start()
+
+    async def _last(self, data: bytes) -> None:
+        await self._heartbeat.stop()
+        await self._sink.write(data)
 
 
 def _edit(reason: Reason, lane: Growing) -> Edit:

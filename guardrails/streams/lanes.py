@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from guardrails.text.clauses import Cuts
+from guardrails.text.clauses import Cuts, Spans
 from guardrails.wire.deltas import Lane
 
 CONTEXT_CHARACTERS = 64
@@ -37,19 +37,19 @@ class Growing:
     text may leave: `read`, or before it where a match may still be growing.
     """
 
-    __slots__ = ("_base", "_cuts", "_edits", "_tail", "_unread", "before", "lane", "length",
+    __slots__ = ("_base", "_cuts", "_edits", "_spans", "_tail", "_unread", "lane", "length",
                  "number", "read", "safe")  # fmt: skip
 
     def __init__(self, number: int, lane: Lane) -> None:
         self.number = number
         self.lane = lane
         self.length = 0
-        self.before = 0
         self.read = 0
         self.safe = 0
         self._base = 0
         self._tail = ""
         self._cuts = Cuts()
+        self._spans = Spans()
         self._unread: list[int] = []
         self._edits: list[Edit] = []
 
@@ -70,7 +70,7 @@ class Growing:
         return bool(self._unread)
 
     def take(self) -> tuple[Slice, list[Slice]]:
-        """What is to be read now: one slice for finders, one a piece for scorers.
+        """What is to be read now: one slice for finders; for scorers one a piece, and some longer.
 
         A finder's slice begins before the first character that has not left yet, so that no match
         is cut in two; a scorer's piece has the piece before it as its context.
@@ -78,8 +78,8 @@ class Growing:
         cuts, self._unread = self._unread, []
         scorers = []
         for cut in cuts:
-            scorers.append(self._slice(self.before, cut))
-            self.before, self.read = self.read, cut
+            scorers += [self._slice(start, end) for start, end in self._spans.at(cut)]
+            self.read = cut
         start = max(self._base, self.safe - CONTEXT_CHARACTERS)
         return self._slice(start, cuts[-1]), scorers
 
@@ -90,7 +90,7 @@ class Growing:
     def let_go(self, characters: int) -> None:
         """So much of what is held may leave."""
         self.safe += characters
-        keep_from = max(self._base, min(self.safe - CONTEXT_CHARACTERS, self.before))
+        keep_from = max(self._base, min(self.safe - CONTEXT_CHARACTERS, self._spans.keep_from))
         self._tail = self._tail[keep_from - self._base :]
         self._base = keep_from
 

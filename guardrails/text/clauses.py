@@ -6,8 +6,6 @@ arrived; so a stream is read in the same pieces as the whole text would be.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 FIRST_CHARACTERS = 12
 FEWEST_CHARACTERS = 24
 MOST_CHARACTERS = 40
@@ -15,6 +13,13 @@ HARD_CHARACTERS = 96
 """A clause is cut at its end from FEWEST on, at a space from MOST on, anywhere from HARD on; in the
 first piece, for which somebody waits, at its end from FIRST on and at a space from FEWEST on. At 50
 tokens a second MOST is a fifth of a second of text."""
+
+FIRST_LONGER = 256
+MOST_LONGER = 560
+LONGER_SHARE = 0.5
+"""At FIRST_LONGER characters, and whenever there are twice as many, a longer end is read too: up to
+MOST_LONGER characters (about 480 more than a piece and its context), and in all LONGER_SHARE of the
+text."""
 
 _ENDS = frozenset(".!?;:,—–…\n")
 _ENDS_WITHOUT_SPACE = frozenset("。！？；：，、।؟،؛")
@@ -69,8 +74,43 @@ def _cuts(before: str, after: str, size: int, most: int) -> bool:
     return after.isspace() and (size >= most or before in _ENDS)
 
 
+class Spans:
+    """What a model reads at each cut of one text, as (start, end).
+
+    Always the piece with the one before it; when the text has passed FIRST_LONGER characters, twice
+    as many, and so on, also as much of its end as the budget leaves: harm that is spread over more
+    than two clauses.
+
+    Cost: at most 2 + LONGER_SHARE characters are read for each of the text's.
+    """
+
+    __slots__ = ("_before", "_last", "_longer_at", "_spent")
+
+    def __init__(self) -> None:
+        self._before = 0
+        self._last = 0
+        self._spent = 0
+        self._longer_at = FIRST_LONGER
+
+    @property
+    def keep_from(self) -> int:
+        """The first character that a later span may still begin with."""
+        return max(0, min(self._before, self._last - MOST_LONGER))
+
+    def at(self, cut: int) -> list[tuple[int, int]]:
+        """The spans that end at the next cut."""
+        spans = [(self._before, cut)]
+        self._before, self._last = self._last, cut
+        if cut >= self._longer_at:
+            # By the length and not by the cut, so that the budget holds wherever the text ends.
+            size = min(int(self._longer_at * LONGER_SHARE) - self._spent, MOST_LONGER)
+            self._spent += size
+            self._longer_at *= 2
+            spans.append((cut - size, cut))
+        return spans
+
+
 def pieces(text: str) -> list[tuple[int, int]]:
-    """A whole text's pieces as (start, end), each with the piece before it as its context."""
-    cuts = Cuts()
-    borders = [0, 0, *cuts.feed(text), *cuts.end()]
-    return [(start, end) for (start, _), (_, end) in pairwise(pairwise(borders))]
+    """All that a model reads of a whole text, as (start, end)."""
+    cuts, spans = Cuts(), Spans()
+    return [span for cut in (*cuts.feed(text), *cuts.end()) for span in spans.at(cut)]

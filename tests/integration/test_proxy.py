@@ -168,6 +168,43 @@ async def test_a_guarded_stream_leaves_clause_by_clause(serve: Serve):
     assert arrived[0] < 0.5 * arrived[-1]
 
 
+def said(text: str, finish: str | None = None) -> bytes:
+    """One event of a chat stream as bytes, for scripts that write by themselves."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "c", "choices": [choice]}).encode() + b"\n\n"
+
+
+async def test_a_silent_stream_is_kept_open_and_no_client_minds(serve: Serve):
+    head = b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    step = fakes.raw(
+        head + said("A first clause,") + said(" and a second, "), said("then the end.", "stop")
+        + b"data: [DONE]\n\n", delay_seconds=0.5,
+    )  # fmt: skip
+    ask = {"model": "small", "messages": ASK, "stream": True}
+    async with (
+        fakes.upstream(step) as model,
+        serve(model.url, rules=(BLOCK_OUTPUT,), heartbeat_seconds=0.1) as b,
+        client(b) as ai,
+    ):
+        raw = (await post(b, json=ask)).text
+        stream = await ai.chat.completions.create(**ask)
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+    assert text == "A first clause, and a second, then the end."
+    assert 2 <= raw.count(": held\n\n") <= 6
+    assert raw.index("data: ") < raw.index(": held")
+    assert raw.endswith("data: [DONE]\n\n")
+
+
+async def test_no_comment_begins_a_response(serve: Serve):
+    """Until the first text has passed an error can still be a status."""
+    step = fakes.slow(0.5, fakes.status(422, {"error": {"message": "no"}}))
+    async with fakes.upstream(step) as model:
+        async with serve(model.url, rules=(BLOCK_OUTPUT,), heartbeat_seconds=0.1) as b:
+            answer = await post(b, json={"model": "small", "messages": ASK, "stream": True})
+    assert answer.status_code == 422
+    assert ": held" not in answer.text
+
+
 async def test_a_stream_is_stopped_in_its_middle_and_so_is_the_model(serve: Serve):
     events = [
         {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}

@@ -9,10 +9,10 @@ from guardrails.types import Stage
 from guardrails.wire.deltas import Lane
 
 LANE = Lane(Stage.OUTPUT, "assistant", 0, ("choices", 0, "message", "content"))
-texts = st.text(alphabet="ab .,\n", max_size=30)
+texts = st.text(alphabet="ab .,\n", max_size=80)
 
 
-@given(st.lists(texts, max_size=30), st.data())
+@given(st.lists(texts, max_size=40), st.data())
 def test_what_scorers_are_given_are_the_pieces_of_the_whole_text(chunks, data):
     lane, given_pieces = Growing(0, LANE), []
     for chunk in [*chunks, None]:
