@@ -223,14 +223,14 @@ class Spools:
 
     async def _moved(self, source: _Source, position: int) -> None:
         source.position = position
+        if source is self._own:
+            self._pass_marks(position)
         assert source.reader is not None  # noqa: S101  mypy
         freed = await asyncio.to_thread(source.reader.written, position)
         if self.spool is None:
             return
         if source is self._own:
             self.spool.freed(freed)
-            while self._marks and self._marks[0][0] <= position:
-                self._marks.popleft()
         else:
             self.spool.others -= freed
 
@@ -243,6 +243,14 @@ class Spools:
         if self.spool is not None and source is not self._own:
             self.spool.others = max(0, self.spool.others - left)
         await inserter.forget(source.claim.id)
+
+    def _pass_marks(self, position: int) -> None:
+        since = time.monotonic()
+        while self._marks and self._marks[0][0] <= position:
+            since = self._marks.popleft()[1]
+        if self.behind and not self._marks and self.spool is not None:
+            # What came soon after the last mark has none of its own.
+            self._marks.append((self.spool.end.number, since))
 
     def _written(self) -> None:
         assert self.spool is not None  # noqa: S101  mypy
