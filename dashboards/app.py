@@ -29,6 +29,7 @@ from dashboards.summary import Summaries
 from guardrails.database import make_engine
 from guardrails.errors import BadRequest, ConfigError
 from guardrails.exchange_log import query as log
+from guardrails.exchange_log.cipher import Cipher, make_cipher
 from guardrails.keys import KeyRing, key_secret
 from guardrails.settings import Settings
 from monitoring import runs
@@ -79,6 +80,7 @@ def _build(
 ) -> FastAPI:
     render = _renderer(settings, now)
     summaries = Summaries(exchanges.STEP)
+    cipher = make_cipher(settings.log_keys, key_secret(settings))
     app = FastAPI(
         lifespan=lifespan,
         openapi_url=None,
@@ -90,13 +92,13 @@ def _build(
 
     @app.get("/")
     async def latest(request: Request) -> Response:
-        page, _ = await _exchanges(engine, summaries, request, now())
+        page, _ = await _exchanges(engine, summaries, request, now(), cipher)
         return HTMLResponse(render("exchanges.html", page, here="/"))
 
     @app.get("/fragments/latest")
     async def fragment(request: Request) -> Response:
         """What `live.js` puts in the place of the figures and the list; 304 where it has it."""
-        page, version = await _exchanges(engine, summaries, request, now())
+        page, version = await _exchanges(engine, summaries, request, now(), cipher)
         if request.headers.get("if-none-match") == version:
             return Response(status_code=304, headers={"etag": version})
         return HTMLResponse(render("_fragments.html", page), headers={"etag": version})
@@ -104,14 +106,14 @@ def _build(
     @app.get("/exchanges/{exchange_id}")
     async def one(exchange_id: str) -> Response:
         async with engine.connect() as connection:
-            detail = await _detail(connection, exchange_id)
+            detail = await _detail(connection, exchange_id, cipher)
             policy = await policy_of(connection, detail.row.policy_version)
         return HTMLResponse(render("exchange.html", exchange.view(detail, policy)))
 
     @app.get("/exchanges/{exchange_id}/record.json")
     async def record(exchange_id: str) -> Response:
         async with engine.connect() as connection:
-            detail = await _detail(connection, exchange_id)
+            detail = await _detail(connection, exchange_id, cipher)
         body = orjson.dumps(msgspec.to_builtins(detail), option=orjson.OPT_INDENT_2)
         return Response(body, media_type="application/json")
 
@@ -176,7 +178,11 @@ class _Static(StaticFiles):
 
 
 async def _exchanges(
-    engine: AsyncEngine, summaries: Summaries, request: Request, at: datetime
+    engine: AsyncEngine,
+    summaries: Summaries,
+    request: Request,
+    at: datetime,
+    cipher: Cipher | None,
 ) -> tuple[exchanges.Page, str]:
     """The first page, and a tag that changes when what it shows does."""
     filters = exchanges.read_filters(dict(request.query_params))
@@ -188,6 +194,7 @@ async def _exchanges(
             connection,
             limit=exchanges.PAGE_ROWS + 1,
             before=before,
+            cipher=cipher,
             **exchanges.conditions(filters, at),
         )
         summary = await summaries.of(connection, window, at)
@@ -204,8 +211,10 @@ async def _exchanges(
     return page, f'"{hashlib.sha256(shown).hexdigest()[:24]}"'
 
 
-async def _detail(connection: AsyncConnection, exchange_id: str) -> log.ExchangeDetail:
-    detail = await log.get(connection, exchange_id)
+async def _detail(
+    connection: AsyncConnection, exchange_id: str, cipher: Cipher | None
+) -> log.ExchangeDetail:
+    detail = await log.get(connection, exchange_id, cipher)
     if detail is None:
         raise HTTPException(404)
     return detail

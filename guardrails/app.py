@@ -17,6 +17,7 @@ from guardrails.access import Access
 from guardrails.checks import Checker
 from guardrails.database import make_engine
 from guardrails.errors import ConfigError, GuardUnavailable
+from guardrails.exchange_log.cipher import make_cipher
 from guardrails.exchange_log.privacy import Privacy
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.grounding import cite
@@ -79,6 +80,7 @@ class App:
         stack.push_async_callback(pool.aclose)
         if settings.database_url is None:
             raise ConfigError("There is no database: set BANISTER_DATABASE_URL or `banister up`.")
+        cipher = make_cipher(settings.log_keys, key_secret(settings))
         log = ExchangeLog(
             settings.database_url,
             settings.log_queue_records,
@@ -86,6 +88,7 @@ class App:
             directory=settings.log_spool or settings.data_dir.expanduser() / "spool",
             spool_bytes=settings.log_spool_bytes,
             refuse=settings.log_full == "refuse",
+            seal=bytes if cipher is None else cipher.seal,
         )
         await log.start()
         stack.push_async_callback(log.stop)

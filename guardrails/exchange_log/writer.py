@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -83,9 +84,10 @@ class ExchangeLog:
         directory: Path | None = None,
         spool_bytes: int = SPOOL_BYTES,
         refuse: bool = False,
+        seal: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._mode: Mode = mode
-        self._refuse = refuse
+        self._refuse, self._seal = refuse, seal
         self._inserter = Inserter(url, self._rejected_one)
         self._spools: Spools | None = None
         if directory is not None:
@@ -106,8 +108,7 @@ class ExchangeLog:
         self._batch = Batch([])
         self._known: dict[tuple[str, str], tuple[str, str]] = {}
         self._wake = asyncio.Event()
-        self._idle = True
-        self._stopping = False
+        self._idle, self._stopping = True, False
         self._task: asyncio.Task[None] | None = None
         self._written = self._dropped = self._rejected = self._mended = self._refused = 0
         self._last_error: str | None = None
@@ -177,7 +178,7 @@ class ExchangeLog:
         """
         line = encode(exchange)
         if line is not None:
-            kept = await self._intake.keep(line)
+            kept = await self._intake.keep(self._seal(line))
         else:
             mending = self._mend_later(exchange)
             # Who waits may be cancelled; the record may not.
@@ -197,7 +198,7 @@ class ExchangeLog:
         """
         line = encode(exchange)
         if line is not None:
-            taken = self._intake.put(line)
+            taken = self._intake.put(self._seal(line))
         else:
             mending = self._mend_later(exchange)
             taken = mending is not None
@@ -258,7 +259,7 @@ class ExchangeLog:
         except Exception:
             logger.exception("an exchange could not be encoded")
             return False
-        kept = await self._intake.keep(line)
+        kept = await self._intake.keep(self._seal(line))
         self._mended += kept
         return kept
 
