@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -51,7 +50,6 @@ def simulate_monitoring(
     path: Path | None,
 ) -> None:
     """Measure monitoring's false alarms and delays on simulated traffic."""
-    os.nice(10)
     started = time.monotonic()
     rng = np.random.default_rng(seed)
     console = Console(stderr=True)
