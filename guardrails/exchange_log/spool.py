@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from guardrails.exchange_log.segment import HEAD_BYTES, framed, segment_path
+from guardrails.exchange_log.segment import HEAD_BYTES, MOST_LINE_BYTES, framed, segment_path
 from guardrails.exchange_log.spool_directory import sync_directory
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ class Spool:
         return None
 
     def put(self, line: bytes, waiter: asyncio.Future[bool] | None = None) -> bool:
-        """Take a line without waiting; False where there is no room.
+        """Take a line without waiting; False where there is no room, or it is too long.
 
         `waiter` is set True once the line is on disk, False where it could not be written.
         Cost: a microsecond.
@@ -126,6 +126,7 @@ class Spool:
             self.held_bytes + self.others + len(line) > self._most_bytes
             or self._pending_bytes > PENDING_BYTES
             or self._closing
+            or len(line) > MOST_LINE_BYTES
         ):
             return False
         self._pending_bytes += len(line) + HEAD_BYTES

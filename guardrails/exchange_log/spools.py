@@ -157,13 +157,14 @@ class Spools:
 
         An orphan that is empty is deleted.
         """
-        for own in (True, False) if self._turn % 2 == 0 else (False, True):
+        # Also after a failure: a spool that cannot be read must not stop the others.
+        self._turn += 1
+        for own in (True, False) if self._turn % 2 else (False, True):
             source = self._own if own else (self._orphans[0] if self._orphans else None)
             if source is None or source.reader is None or (own and not self.behind):
                 continue
             records = await asyncio.to_thread(source.reader.read)
             if records:
-                self._turn += 1
                 lost = source.reader.lost - source.lost
                 source.lost = source.reader.lost
                 return Batch(records, source.claim.id, lost)

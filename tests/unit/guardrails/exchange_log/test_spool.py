@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from guardrails.exchange_log import spool as module
-from guardrails.exchange_log.segment import segments_in
+from guardrails.exchange_log.segment import MOST_LINE_BYTES, segments_in
 from guardrails.exchange_log.spool import Spool
 from guardrails.exchange_log.spool_reader import SpoolReader
 
@@ -159,6 +159,13 @@ async def test_what_nobody_waits_for_is_tried_again_until_it_can_be_written(tmp_
             await soon(lambda: spool.trouble is not None)
         await soon(lambda: spool.end.number == 50)
     assert read_all(tmp_path) == [b"%d" % number for number in range(50)]
+
+
+async def test_a_line_that_could_not_be_read_again_is_not_taken(tmp_path: Path):
+    async with opened(tmp_path) as spool:
+        assert not await spool.keep(bytes(MOST_LINE_BYTES + 1))
+        assert await spool.keep(b"x" * MOST_LINE_BYTES)
+    assert len(read_all(tmp_path)) == 1
 
 
 async def test_after_its_end_nothing_is_taken(tmp_path: Path):
