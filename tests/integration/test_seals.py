@@ -240,6 +240,26 @@ async def test_a_row_whose_transaction_is_still_open_is_not_passed_over(
     assert await faults(connection) == ""
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7, 100])
+async def test_ranges_follow_each_other_whatever_a_transaction_wrote(
+    rows: int, connection, postgres_url
+) -> None:
+    sizes = (3, 1, 4, 2)
+    for size in sizes:
+        await write(postgres_url, *some(size))
+    taken, ranges, end = 0, 0, 0
+    while True:
+        async with next_range(connection, "test", rows=rows) as found:
+            if found is None:
+                break
+            assert found.start == end
+            end, ranges = found.end, ranges + 1
+            counted = "SELECT count(*) FROM exchanges WHERE xact >= %s AND xact < %s"
+            taken += (await one_row(connection, counted, (found.start, found.end)))[0]
+    assert taken == sum(sizes)
+    assert ranges <= 4
+
+
 async def test_two_sealers_at_once_seal_each_row_once(connection, sealer, postgres_url) -> None:
     await write(postgres_url, *some(50))
     async with await psycopg.AsyncConnection.connect(
