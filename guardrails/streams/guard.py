@@ -117,8 +117,11 @@ class StreamGuard:
         """The texts of the answer so far, in the order of their numbers; the text itself is not
         repeated here.
         """
+        # Where a text is said twice, or by an event that is no part of the answer, the fold knows.
+        place = getattr(self._fold, "place", _itself)
         return [
-            Segment(lane.stage, lane.role, lane.index, lane.pointer, "") for lane in self._lanes
+            Segment(lane.stage, lane.role, lane.index, place(lane.pointer), "")
+            for lane in self._lanes
         ]
 
     async def run(
@@ -390,6 +393,10 @@ class StreamGuard:
     async def _last(self, data: bytes) -> None:
         await self._heartbeat.stop()
         await self._sink.write(data)
+
+
+def _itself(pointer: Pointer) -> Pointer:
+    return pointer
 
 
 def _edit(reason: Reason, lane: Growing) -> Edit:

@@ -54,6 +54,16 @@ TEXT = _names("""
 """)
 
 
+# Known and gone through: they hold objects whose own fields are sorted above.
+HOLDERS = _names("""
+    citation citations content_block state_changes tabs tool_references client_tool_results
+    server_tool_results tools url_sources user_location acknowledged_safety_checks
+    pending_safety_checks action actions operation outputs sources skills environment svg svg_usage
+    moderation_details require_approval always never item part response custom file function
+    function_call tool_calls grammar url_citation
+""")
+
+
 def read(texts: Texts, stage: Stage, role: str, index: int, at: Pointer, node: Any) -> None:
     """Take in every text below a node, and name what is not text.
 

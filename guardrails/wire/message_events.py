@@ -16,6 +16,7 @@ from guardrails.wire.texts import Texts
 
 # What a delta of each type continues in its block.
 _CONTINUES = {"text": "text", "thinking": "thinking", "partial_json": "input"}
+_TEXTLESS = frozenset({"ping", "error", "content_block_stop", "message_stop"})
 
 END = b""
 
@@ -36,10 +37,11 @@ class Fold:
         self._message: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._pieces: dict[int, dict[str, list[str]]] = {}
+        self._odd: list[dict[str, Any]] = []
         self.ended = False
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take in one event; what is unknown is left out, for it is no part of a message."""
+        """Take in one event; what is no part of a message is kept under `streamed`."""
         kind = event.get("type")
         if kind == "message_start":
             self._message = dict(event.get("message") or {})
@@ -55,6 +57,8 @@ class Fold:
             self._message |= {**more, **(event.get("delta") or {}), "usage": counted}
         elif kind == "message_stop":
             self.ended = True
+        elif kind not in _TEXTLESS:
+            self._odd.append(event)
 
     def _continue(self, index: int, delta: dict[str, Any]) -> None:
         block = self._blocks.setdefault(index, {"type": "text"})
@@ -70,7 +74,14 @@ class Fold:
     def result(self) -> dict[str, Any]:
         """The whole message so far."""
         content = [self._block(index) for index in sorted(self._blocks)]
-        return {**self._message, "content": content}
+        odd = {"streamed": self._odd} if self._odd else {}
+        return {**self._message, "content": content, **odd}
+
+    def place(self, pointer: Pointer) -> Pointer:
+        """Where a lane's text stands in the answer; a citation is taken for its block's first."""
+        if len(pointer) > 3 and pointer[2] == "citations":
+            return (*pointer[:3], 0, *pointer[3:])
+        return pointer
 
     def _block(self, index: int) -> dict[str, Any]:
         block = self._blocks[index]
@@ -151,10 +162,12 @@ def deltas(event: dict[str, Any]) -> list[Delta]:
     if kind == "content_block_delta":
         return _block_deltas(index, event.get("delta") or {})
     if kind == "message_delta":
-        where: Pointer = ("delta", "stop_details")
-        details = (event.get("delta") or {}).get("stop_details")
-        fields.read(texts, Stage.OUTPUT, "assistant", 0, where, details)
+        where: Pointer = ("delta",)
+        fields.read(texts, Stage.OUTPUT, "assistant", 0, where, event.get("delta"))
         return [_delta(s, s.pointer[1:]) for s in texts.segments]
+    if kind not in _TEXTLESS:
+        fields.read(texts, Stage.OUTPUT, "assistant", 0, (), event)
+        return [_delta(s, ("streamed", 0, *s.pointer)) for s in texts.segments]
     return []
 
 

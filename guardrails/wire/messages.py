@@ -29,6 +29,8 @@ SPEAKS = "anthropic"
 TRANSLATIONS = {"openai": MESSAGES_TO_CHAT}
 HEADERS = {b"anthropic-version": b"2023-06-01", b"anthropic-beta": None}
 
+# Of an answer: its blocks are read one by one, the others are ours or count what was cached.
+_NOT_SAID = frozenset({"content", "context", "guardrail", "diagnostics"})
 _ROLES = frozenset({"user", "assistant", "system"})
 
 
@@ -144,8 +146,8 @@ def outputs(answer: dict[str, Any]) -> tuple[tuple[Segment, ...], tuple[str, ...
     texts = Texts()
     for number, block in enumerate(answer["content"]):
         add_block(texts, Stage.OUTPUT, "assistant", 0, ("content", number), block)
-    where: Pointer = ("stop_details",)
-    fields.read(texts, Stage.OUTPUT, "assistant", 0, where, answer.get("stop_details"))
+    rest = {field: value for field, value in answer.items() if field not in _NOT_SAID}
+    fields.read(texts, Stage.OUTPUT, "assistant", 0, (), rest)
     return texts.done()
 
 

@@ -96,6 +96,7 @@ class Fold:
         self._response: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._lanes: dict[Pointer, list[str]] = {}
+        self._places: dict[Pointer, Pointer] = {}
         self.ended = False
 
     def add(self, event: dict[str, Any]) -> None:
@@ -114,10 +115,16 @@ class Fold:
         answer = self._response
         if not self.ended:
             answer = {**answer, "output": self._so_far()}
-        held = {segment.text for segment in _segments(answer)}
-        streamed = ["".join(pieces) for pieces in self._lanes.values()]
-        odd = list(dict.fromkeys(text for text in streamed if text not in held))
-        return {**answer, "streamed": odd} if odd else answer
+        by_text = {segment.text: segment.pointer for segment in _segments(answer)}
+        odd: dict[str, Pointer] = {}
+        for lane, pieces in self._lanes.items():
+            text = "".join(pieces)
+            self._places[lane] = by_text.get(text) or odd.setdefault(text, ("streamed", len(odd)))
+        return {**answer, "streamed": list(odd)} if odd else answer
+
+    def place(self, pointer: Pointer) -> Pointer:
+        """Where the text of a lane stands in the answer, once it has been put together."""
+        return self._places.get(pointer, pointer)
 
     def _so_far(self) -> list[dict[str, Any]]:
         items = []

@@ -189,6 +189,13 @@ class Fold:
             answer if answer["generated_text"] == streamed else {**answer, "streamed": [streamed]}
         )
 
+    def place(self, pointer: Pointer) -> Pointer:
+        """Where the text of a lane stands in the answer."""
+        if pointer != ("generated_text",):
+            return ("generated_text",)
+        said = self._last.get("generated_text")
+        return pointer if said in (None, "".join(self._pieces)) else ("streamed", 0)
+
 
 def unfold(answer: dict[str, Any], *, include_usage: bool) -> Iterator[dict[str, Any]]:
     """The text as one token, then the event that ends it."""

@@ -440,14 +440,19 @@ async def test_a_secret_is_cut_out_of_a_response_wherever_it_is_repeated(serve: 
         assert "Use [secret] for it." in answer.text
 
 
-async def test_what_a_response_streams_but_does_not_own_up_to_is_checked(serve: Serve):
-    claimed = [fakes_protocols.message_item("All is well.")]
-    step = fakes_protocols.responses("The word is xyzzy.", snapshot=claimed)
+@pytest.mark.parametrize("texts", [("The word is xyzzy.", "Well."), ("Well.", "It is xyzzy.")])
+async def test_a_response_that_streams_one_thing_and_ends_with_another_is_checked_for_both(
+    serve: Serve, texts: tuple[str, str]
+):
+    claimed = [fakes_protocols.message_item(texts[1])]
+    step = fakes_protocols.responses(texts[0], snapshot=claimed)
     async with fakes.upstream(step) as model, serve(model.url, rules=RULES) as b:
         body = {"model": "small", "input": "hi", "stream": True}
         answer = await post(b, "/v1/responses", json=body)
+        (row,) = await b.rows(1)
     assert "xyzzy" not in answer.text
     assert "content_filter" in answer.text
+    assert row["decision"] == "block"
 
 
 class Stair(pydantic.BaseModel):

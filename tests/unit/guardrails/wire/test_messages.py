@@ -210,3 +210,11 @@ def test_the_templates_system_message_stands_before_the_callers():
     blocks = messages.with_messages({**request, "system": [{"type": "text", "text": "m"}]}, written)
     assert [block["text"] for block in blocks["system"]] == ["ours", "m"]
     assert messages.question(request) == "q"
+
+
+def test_an_unknown_event_is_read_and_kept_for_the_check_of_the_whole():
+    event = {"type": "new_event", "odd": {"deep": "x"}}
+    (delta,) = messages.deltas(event)
+    assert delta.text == found_at(event, delta.pointer) == "x"
+    assert [s.text for s in messages.outputs(folded([event])[0])[0]] == ["x"]
+    assert messages.deltas({"type": "ping"}) == []
