@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Protocol
 
 import orjson
+from msgspec import Struct
 
 from guardrails.checks import Checker
 from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable, UpstreamError
@@ -27,6 +28,8 @@ from guardrails.redact import redacted
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
 from guardrails.types import (
+    Action,
+    Check,
     Citation,
     Exchange,
     Failure,
@@ -44,6 +47,7 @@ from guardrails.wire.spoken import Spoken, Translation
 _PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})
 _SPOKEN = ("content", "text")
 _PARTS_AT_ONCE = 8
+_JSON, _EVENTS = "application/json", "text/event-stream"
 
 
 class Retriever(Protocol):
@@ -76,6 +80,22 @@ class Log(Protocol):
         Errors: LogUnavailable, where an exchange that is not kept may not be answered.
         """
         ...
+
+
+class Known(Struct, frozen=True):
+    """What is known before a model may be asked: checks that take no time, whether it may race."""
+
+    race: bool
+    checks: tuple[Check, ...] = ()
+
+
+class Asked(Struct, frozen=True):
+    """A model that was asked and has begun to answer; nothing of that has been read."""
+
+    exchange: Exchange
+    spoken: Spoken
+    answer: Answer
+    began: float
 
 
 class Pipeline:
@@ -134,13 +154,20 @@ class Pipeline:
         """
         ruling = self._ruling()
         began = time.perf_counter()
+        asking: asyncio.Future[Asked] | None = None
         try:
             exchange = normalise(exchange, wire, ruling)
-            exchange = await self.check(exchange, ruling, Stage.INPUT, vault=vault)
+            known = await self._at_once(exchange, wire, ruling)
+            if known.race:
+                asking = asyncio.ensure_future(self._ask_ahead(exchange, wire, headers))
+            exchange = await self.check(
+                exchange, ruling, Stage.INPUT, vault=vault, known=known.checks
+            )
             if not exchange.over:
-                exchange = await self.ground(exchange, wire)
-                exchange = self.format_prompt(exchange, wire)
-                exchange = await self.complete(exchange, wire, ruling, stream, headers)
+                if asking is None:
+                    exchange = await self.ground(exchange, wire)
+                    exchange = self.format_prompt(exchange, wire)
+                exchange = await self.complete(exchange, wire, ruling, stream, headers, asking)
                 if not exchange.over:
                     exchange = read_outputs(exchange, wire)
                     exchange = await self.cite(exchange, exchange.outputs)
@@ -153,6 +180,9 @@ class Pipeline:
         except asyncio.CancelledError:
             self.abandon(exchange, began)
             raise
+        finally:
+            if asking is not None:
+                await _let_go(asking)
         if exchange.failure is None:
             notice = ruling.notice(exchange.verdict)
             exchange = answered(exchange, wire, self._routes[exchange.route], notice)
@@ -182,11 +212,12 @@ class Pipeline:
         side: Stage,
         stream: StreamGuard | None = None,
         vault: Vault | None = None,
+        known: tuple[Check, ...] = (),
     ) -> Exchange:
         """Measure one side's texts with every detector that a rule needs, and decide.
 
-        A `stream` has measured its text already, while it grew. What is redacted to be put back
-        goes into the `vault`.
+        A `stream` has measured its text already, while it grew; `known` are checks of the input
+        that were run before. What is redacted to be put back goes into the `vault`.
         Errors: `failure` is guard_unavailable when a rule that fails closed could not be checked
         and no other rule blocks anyway.
         """
@@ -196,10 +227,8 @@ class Pipeline:
         if side is Stage.OUTPUT:
             checks = await self._outputs.run(exchange, ruling, stream)
         else:
-            needed = ruling.detectors(route, caller, segments)
-            if segments:
-                needed |= self._always(exchange)
-            checks = await self._checker.run(
+            needed = self._needed(exchange, ruling) - {check.detector for check in known}
+            checks = known + await self._checker.run(
                 needed, segments, side, timeout_seconds=self._check_seconds
             )
         if not checks:
@@ -221,6 +250,53 @@ class Pipeline:
         if changed is body:
             return exchange
         return exchange.evolve(**{"prompt" if side is Stage.INPUT else "answer": changed})
+
+    async def _at_once(self, exchange: Exchange, wire: ModuleType, ruling: Ruling) -> Known:
+        """Whether the model may be asked while the input is still checked, as its route allows.
+
+        What finders see is known first, for they take no time: what they block or cut out is never
+        sent. A model's rule that cuts out would change the prompt, so nothing races with it.
+        """
+        needed = self._needed(exchange, ruling) if self._routes[exchange.route].race else None
+        if not needed:
+            return Known(race=False)
+        finders = self._checker.finders(needed)
+        slow = needed - finders
+        stages = frozenset(segment.stage for segment in exchange.inputs)
+        cuts = any(
+            rule.action is Action.REDACT and rule.detector in slow
+            for rule in ruling.withholding(exchange.route, exchange.caller, stages)
+        )
+        if not slow or cuts or Spoken(exchange, wire).parts != 1:
+            return Known(race=False)
+        checks = await self._checker.run(
+            finders, exchange.inputs, Stage.INPUT, timeout_seconds=self._check_seconds
+        )
+        later = tuple(Check(name, "", Stage.INPUT, skipped="not yet") for name in slow)
+        verdict = ruling.decide(
+            checks + later,
+            exchange.inputs,
+            side=Stage.INPUT,
+            route=exchange.route,
+            caller=exchange.caller,
+        )
+        return Known(verdict.action not in (Action.REDACT, Action.BLOCK), checks)
+
+    async def _ask_ahead(
+        self, exchange: Exchange, wire: ModuleType, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Asked:
+        """Ask the model, and read nothing of what it says."""
+        exchange = self.format_prompt(await self.ground(exchange, wire), wire)
+        spoken, began = Spoken(exchange, wire), time.perf_counter()
+        accept = _EVENTS if exchange.stream else _JSON
+        answer, exchange = await self._send(exchange, spoken, 0, accept, headers)
+        return Asked(exchange, spoken, answer, began)
+
+    def _needed(self, exchange: Exchange, ruling: Ruling) -> frozenset[str]:
+        """The detectors that the input needs."""
+        segments = exchange.inputs
+        needed = ruling.detectors(exchange.route, exchange.caller, segments)
+        return needed | self._always(exchange) if segments else needed
 
     async def ground(self, exchange: Exchange, wire: ModuleType) -> Exchange:
         """Find the passages that belong to the question, where the route asks for them."""
@@ -270,14 +346,25 @@ class Pipeline:
         ruling: Ruling,
         stream: StreamGuard | None,
         headers: Sequence[tuple[bytes, bytes]],
+        asking: asyncio.Future[Asked] | None = None,
     ) -> Exchange:
-        """Call the model and read its whole answer; a stream with no rule for it is passed on."""
-        spoken = Spoken(exchange, wire)
-        began = time.perf_counter()
+        """Call the model, unless somebody is `asking` it, and read its whole answer; a stream with
+        no rule for it is passed on.
+        """
+        if asking is None:
+            spoken, began, answer = Spoken(exchange, wire), time.perf_counter(), None
+        else:
+            asked = await asking
+            spoken, began, answer = asked.spoken, asked.began, asked.answer
+            exchange = joined(exchange, asked.exchange)
         if stream is not None:
-            exchange = await self._stream(exchange, wire, ruling, stream, spoken, headers)
+            if answer is None:
+                answer, exchange = await self._send(exchange, spoken, 0, _EVENTS, headers)
+            exchange = await self._stream(exchange, wire, ruling, stream, spoken, answer)
         elif spoken.parts == 1:
-            exchange = await self._whole(exchange, spoken, headers)
+            if answer is None:
+                answer, exchange = await self._send(exchange, spoken, 0, _JSON, headers)
+            exchange = await self._whole(exchange, spoken, answer)
         else:
             exchange = await self._in_parts(exchange, spoken, headers)
         if exchange.completion is None:
@@ -290,10 +377,11 @@ class Pipeline:
             seconds={**exchange.seconds, "model": time.perf_counter() - began},
         )
 
-    async def _whole(
-        self, exchange: Exchange, spoken: Spoken, headers: Sequence[tuple[bytes, bytes]]
-    ) -> Exchange:
-        answer, raw, exchange = await self._ask(exchange, spoken, 0, headers)
+    async def _whole(self, exchange: Exchange, spoken: Spoken, answer: Answer) -> Exchange:
+        try:
+            raw = await self._read(answer)
+        finally:
+            await answer.aclose()
         if answer.status != 200:
             return refused(exchange, answer, raw, spoken)
         body = read_answer(raw, spoken.reader(answer.upstream))
@@ -329,9 +417,8 @@ class Pipeline:
         ruling: Ruling,
         stream: StreamGuard,
         spoken: Spoken,
-        headers: Sequence[tuple[bytes, bytes]],
+        answer: Answer,
     ) -> Exchange:
-        answer, exchange = await self._send(exchange, spoken, 0, "text/event-stream", headers)
         try:
             if answer.status != 200:
                 return refused(exchange, answer, await self._read(answer), spoken)
@@ -353,7 +440,7 @@ class Pipeline:
         number: int,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> tuple[Answer, bytes, Exchange]:
-        answer, exchange = await self._send(exchange, spoken, number, "application/json", headers)
+        answer, exchange = await self._send(exchange, spoken, number, _JSON, headers)
         try:
             return answer, await self._read(answer), exchange
         finally:
@@ -423,6 +510,24 @@ class Pipeline:
             if size > self._most_answer_bytes:
                 raise UpstreamError("The upstream's answer is too large.")
         return b"".join(chunks)
+
+
+async def _let_go(asking: asyncio.Future[Asked]) -> None:
+    """End a generation whose answer is not wanted; one that was read to its end is not harmed."""
+    asking.cancel()
+    (left,) = await asyncio.gather(asking, return_exceptions=True)
+    if isinstance(left, Asked):
+        await left.answer.aclose()
+
+
+def joined(checked: Exchange, asked: Exchange) -> Exchange:
+    """What came of checking a request, and of asking the model at the same time."""
+    return asked.evolve(
+        checks=checked.checks,
+        verdict=checked.verdict,
+        uncovered=tuple(dict.fromkeys(checked.uncovered + asked.uncovered)),
+        seconds={**asked.seconds, **checked.seconds},
+    )
 
 
 def timed(exchange: Exchange, began: float) -> Exchange:

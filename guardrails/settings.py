@@ -56,6 +56,9 @@ class RouteSettings(_Strict):
     template: str | None = Field(None, description="Prompt template, as `grounded@1`")
     grounding: GroundingSettings | None = None
     blocked_as: Literal["completion", "error"] = "completion"
+    race: bool = Field(
+        False, description="The model is asked while the input is still checked (docs/policy.md)"
+    )
 
 
 TEXT_COLUMNS = ("request", "prompt", "completion", "answer", "inputs", "outputs", "passages")

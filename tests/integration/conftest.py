@@ -20,7 +20,7 @@ from guardrails.settings import Settings, UpstreamSettings
 
 RULE = """
   - id: {id}
-    detector: patterns
+    detector: {detector}
     label: {label}
     stage: [{stage}]
     threshold: 0.5
@@ -31,8 +31,9 @@ RULE = """
 
 
 def policy_text(*rules: dict[str, str]) -> str:
-    """A policy of pattern rules; each needs `id`, `label`, `stage` and `action`."""
-    written = "".join(RULE.format(**{"restore": "false", **rule}) for rule in rules)
+    """A policy of rules, of patterns by default; each needs `id`, `label`, `stage`, `action`."""
+    defaults = {"detector": "patterns", "restore": "false"}
+    written = "".join(RULE.format(**{**defaults, **rule}) for rule in rules)
     return f"name: test\nblocked_message: Declined.\nrules:{written or ' []'}"
 
 

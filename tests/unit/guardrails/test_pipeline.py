@@ -87,6 +87,8 @@ class Checker:
         return frozenset()
 
     async def run(self, detectors, segments, side, *, timeout_seconds):
+        if not detectors:
+            return ()
         self.asked.append((sorted(detectors), side))
         await asyncio.sleep(self.seconds)
         found = tuple(
@@ -288,6 +290,77 @@ async def test_a_cancelled_exchange_leaves_a_record():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [exchange.abandoned for exchange in log] == [True]
+
+
+RACING = RouteSettings(race=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "route", "raced"),
+    [
+        ((rule(),), RACING, True),
+        ((rule(action="flag", on_error="flag"),), RACING, True),
+        ((rule(action="redact", mode="shadow"), rule(id="b")), RACING, True),
+        ((rule(), rule(id="cut", stage=["output"], action="redact")), RACING, True),
+        ((rule(), rule(id="cut", stage=["input"], action="redact")), RACING, False),
+        ((rule(),), RouteSettings(), False),
+    ],
+)
+async def test_the_model_is_asked_before_the_verdict_only_where_nothing_may_change_the_prompt(
+    rules, route, raced
+):
+    pool = Pool()
+    pipeline, _ = build(*rules, checker=Checker(seconds=0.1), pool=pool, route=route)
+    task = asyncio.create_task(pipeline.run(asked(), chat))
+    await asyncio.sleep(0.02)
+    assert bool(pool.sent) is raced
+    exchange = await task
+    assert exchange.completion is not None
+    assert len(pool.sent) == 1
+    assert [check.side for check in exchange.checks] == [Stage.INPUT, Stage.OUTPUT]
+    assert exchange.upstream == "u"
+
+
+@pytest.mark.parametrize(
+    ("text", "pool", "failure", "blocked"),
+    [
+        ("bad", Pool(), None, True),
+        ("bad", Pool(error=UpstreamTimeout("Too slow.")), None, True),
+        ("fine", Pool(error=UpstreamTimeout("Too slow.")), "upstream_timeout", False),
+    ],
+)
+async def test_in_a_race_the_verdict_comes_before_all_that_the_model_does(
+    text, pool, failure, blocked
+):
+    checker = Checker(seconds=0.05)
+    pipeline, log = build(rule(), checker=checker, pool=pool, route=RACING)
+    exchange = await pipeline.run(asked(text), chat)
+    assert len(pool.sent) == 1
+    assert all(answer.closed for answer in pool.answers)
+    assert (exchange.failure.code if exchange.failure else None) == failure
+    assert (exchange.blocked, exchange.completion) == (blocked, None)
+    assert log[0].checks
+
+
+async def test_a_check_that_fails_in_a_race_lets_nothing_through():
+    pool = Pool()
+    pipeline, log = build(rule(), checker=Checker(error="late"), pool=pool, route=RACING)
+    exchange = await pipeline.run(asked(), chat)
+    assert exchange.failure.code == "guard_unavailable"
+    assert log[0].completion is None
+    assert all(answer.closed for answer in pool.answers)
+
+
+async def test_passages_and_doubts_of_both_sides_of_a_race_are_kept():
+    retriever = Retriever(error=GuardUnavailable("The passages cannot be looked up."))
+    route = RouteSettings(race=True, grounding=GroundingSettings(on_error="skip"))
+    flag = rule(action="flag", on_error="flag")
+    pipeline, log = build(flag, retriever=retriever, route=route)
+    exchange = await pipeline.run(asked("bad"), chat)
+    assert exchange.uncovered == ("grounding: unavailable",)
+    assert [reason.rule for reason in exchange.verdict.reasons] == ["harm"]
+    assert {"check_input", "model", "check_output"} <= exchange.seconds.keys()
+    assert log == [exchange]
 
 
 async def test_moderation_checks_each_text_by_itself():
