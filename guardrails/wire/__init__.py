@@ -18,7 +18,7 @@ and, where it can be streamed:
     Fold                              events → the whole answer; `.ended` once it came to its end
     unfold(answer, include_usage)     the whole answer → events
     deltas(event)                     every piece of text in an event, each with its lane
-    Fold.place(pointer)               where the text of a lane that is said twice stands in the answer
+    Fold.place(pointer)               where the text of a lane stands in that answer
     Sent                              what was let out, where `stopped` must close what is open
     stopped(exchange, message, released)  the events that end a stream midway
     frame(event), END                 an event, and the stream's end, as bytes on the wire
