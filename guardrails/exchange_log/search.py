@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from guardrails.exchange_log.rows import statement
-from guardrails.exchange_log.tables import exchange_texts, exchanges, log_progress
+from guardrails.exchange_log.tables import exchanges
+from guardrails.exchange_log.upkeep_tables import exchange_texts, log_progress
 
 JOB = "rollups"
 NEWEST_FIRST = (exchanges.c.started_at.desc(), exchanges.c.id.desc())

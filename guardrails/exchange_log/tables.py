@@ -5,8 +5,6 @@ Columns of `exchanges` follow OpenTelemetry's `gen_ai.*` names, with underscores
 
 from __future__ import annotations
 
-from typing import Any
-
 from pgvector.sqlalchemy import Vector
 from sqlalchemy import (
     ARRAY,
@@ -15,7 +13,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    Date,
     DateTime,
     Double,
     Float,
@@ -24,7 +21,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    SmallInteger,
     Table,
     Text,
     Unicode,
@@ -48,10 +44,10 @@ metadata = MetaData(
 
 _NOW = text("now()")
 _MADE_ID = text("gen_random_uuid()")
-_STEP = "Seconds: 60 or 3600"
 
 
-def _time(name: str, *, nullable: bool = False, made: bool = False) -> Column[object]:
+def time_column(name: str, *, nullable: bool = False, made: bool = False) -> Column[object]:
+    """A moment with its zone; `made` is when the row was."""
     return Column(
         name, DateTime(timezone=True), nullable=nullable, server_default=_NOW if made else None
     )
@@ -62,7 +58,7 @@ exchanges = Table(
     metadata,
     Column("id", Uuid, primary_key=True, comment="UUIDv7"),
     Column("started_at", DateTime(timezone=True), primary_key=True),
-    _time("recorded_at", made=True),
+    time_column("recorded_at", made=True),
     Column("protocol", Text, nullable=False),
     Column("route", Text, nullable=False),
     Column("tenant", Text, nullable=False),
@@ -112,7 +108,7 @@ exchanges = Table(
         server_default=_MADE_ID,
         comment="Keeps text_digest from being guessed; erased with it",
     ),
-    _time("erased_at", nullable=True),
+    time_column("erased_at", nullable=True),
     Column("erasure", Uuid, comment="Which erasure took its texts"),
     Column("text_digest", LargeBinary, comment="What the erased texts hashed to"),
     Index(None, "started_at", "id"),
@@ -134,146 +130,11 @@ exchanges = Table(
     postgresql_partition_by="RANGE (started_at)",
 )
 
-exchange_texts = Table(
-    "exchange_texts",
-    metadata,
-    Column("started_at", DateTime(timezone=True), primary_key=True),
-    Column("id", Uuid, primary_key=True),
-    Column("search", TSVECTOR, nullable=False),
-    Index(None, "search", postgresql_using="gin"),
-    postgresql_partition_by="RANGE (started_at)",
-)
-
-
-def _counts_key() -> tuple[Column[Any], ...]:
-    return (
-        Column("step", Integer, primary_key=True, autoincrement=False, comment=_STEP),
-        Column("start", DateTime(timezone=True), primary_key=True),
-        *(
-            Column(name, Text, primary_key=True)
-            for name in ("route", "model", "tenant", "decision")
-        ),
-    )
-
-
-exchange_counts = Table(
-    "exchange_counts",
-    metadata,
-    *_counts_key(),
-    *(
-        Column(name, BigInteger, nullable=False)
-        for name in (
-            "exchanges",
-            "failed",
-            "abandoned",
-            "reached",
-            "input_tokens",
-            "output_tokens",
-        )
-    ),
-)
-
-label_counts = Table(
-    "label_counts",
-    metadata,
-    *_counts_key(),
-    Column("detector", Text, primary_key=True),
-    Column("label", Text, primary_key=True),
-    Column("shadow", Boolean, primary_key=True),
-    Column("exchanges", BigInteger, nullable=False),
-)
-
-duration_counts = Table(
-    "duration_counts",
-    metadata,
-    Column("step", Integer, primary_key=True, autoincrement=False, comment=_STEP),
-    Column("start", DateTime(timezone=True), primary_key=True),
-    Column(
-        "bucket",
-        SmallInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="Whole part of 20 × ln(milliseconds)",
-    ),
-    Column("exchanges", BigInteger, nullable=False),
-)
-
-log_progress = Table(
-    "log_progress",
-    metadata,
-    Column("job", Text, primary_key=True),
-    Column(
-        "xact",
-        BigInteger,
-        nullable=False,
-        server_default="0",
-        comment="Rows of older transactions are done",
-    ),
-)
-
-exchange_seals = Table(
-    "exchange_seals",
-    metadata,
-    Column("day", Date, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("kind", Text, nullable=False),
-    Column("xact_from", BigInteger, nullable=False),
-    Column("xact_to", BigInteger, nullable=False),
-    Column("rows", Integer, nullable=False),
-    Column(
-        "leaves",
-        LargeBinary,
-        nullable=False,
-        comment="24 bytes a row: its id and 8 of its digest",
-    ),
-    Column("digest", LargeBinary, nullable=False),
-    Column("previous", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-    Column("keyed", Boolean, nullable=False),
-    _time("sealed_at"),
-    Column("note", Text),
-    CheckConstraint("kind IN ('rows', 'erasure', 'dropped')", name="kind"),
-)
-
-holds = Table(
-    "holds",
-    metadata,
-    Column("id", Uuid, primary_key=True, server_default=_MADE_ID),
-    Column("kind", Text, nullable=False),
-    Column("tenant", Text),
-    Column("end_user", Text, comment="exchange_end_user, or that of the pseudonym"),
-    Column("exchange_id", Uuid),
-    _time("since", nullable=True),
-    _time("until", nullable=True),
-    Column("reason", Text, nullable=False),
-    _time("made_at", made=True),
-    Column("made_by", Text, nullable=False),
-    _time("released_at", nullable=True),
-    CheckConstraint("kind IN ('legal', 'evidence')", name="kind"),
-)
-
-erasures = Table(
-    "erasures",
-    metadata,
-    Column("id", Uuid, primary_key=True, server_default=_MADE_ID),
-    Column("kind", Text, nullable=False),
-    Column("tenant", Text),
-    Column("route", Text),
-    Column("end_users", ARRAY(Text), comment="exchange_end_user of the name and its pseudonym"),
-    _time("until"),
-    _time("requested_at"),
-    Column("requested_by", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("erased", BigInteger, nullable=False, server_default="0"),
-    Column("held", BigInteger, nullable=False, server_default="0"),
-    CheckConstraint("kind IN ('request', 'retention')", name="kind"),
-)
-
 rejected_records = Table(
     "rejected_records",
     metadata,
     Column("sha256", LargeBinary, primary_key=True),
-    _time("rejected_at", made=True),
+    time_column("rejected_at", made=True),
     Column("error", Text, nullable=False),
     Column("record", LargeBinary, nullable=False, comment="The line that Postgres refused"),
 )
@@ -290,7 +151,7 @@ log_spools = Table(
         server_default=text("0"),
         comment="Records that were damaged in their segments",
     ),
-    _time("updated_at", made=True),
+    time_column("updated_at", made=True),
 )
 
 policies = Table(
@@ -299,7 +160,7 @@ policies = Table(
     Column("hash", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("source", Text, nullable=False, comment="The YAML as it was read"),
-    _time("first_seen", made=True),
+    time_column("first_seen", made=True),
 )
 
 templates = Table(
@@ -308,7 +169,7 @@ templates = Table(
     Column("hash", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("source", Text, nullable=False),
-    _time("first_seen", made=True),
+    time_column("first_seen", made=True),
 )
 
 api_keys = Table(
@@ -320,9 +181,9 @@ api_keys = Table(
     Column("tenant", Text, nullable=False, server_default="default"),
     Column("scopes", ARRAY(Text), nullable=False),
     Column("routes", ARRAY(Text), comment="NULL: all"),
-    _time("created_at", made=True),
-    _time("expires_at", nullable=True),
-    _time("revoked_at", nullable=True),
+    time_column("created_at", made=True),
+    time_column("expires_at", nullable=True),
+    time_column("revoked_at", nullable=True),
 )
 
 documents = Table(
@@ -334,7 +195,7 @@ documents = Table(
     Column("source", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("media_type", Text, nullable=False),
-    _time("created_at", made=True),
+    time_column("created_at", made=True),
     UniqueConstraint("collection", "source"),
 )
 
@@ -366,11 +227,11 @@ monitor_runs = Table(
     metadata,
     Column("id", Uuid, primary_key=True, server_default=_MADE_ID),
     Column("job", Text, nullable=False),
-    _time("window_start"),
-    _time("window_end"),
+    time_column("window_start"),
+    time_column("window_end"),
     Column("status", Text, nullable=False),
-    _time("started_at", made=True),
-    _time("finished_at", nullable=True),
+    time_column("started_at", made=True),
+    time_column("finished_at", nullable=True),
     Column("result", JSONB),
     Column("error", Text),
     UniqueConstraint("job", "window_start", "window_end"),
@@ -388,10 +249,10 @@ drift_references = Table(
         nullable=False,
         comment="The model, template and policy versions that it was taken under",
     ),
-    _time("window_start"),
-    _time("window_end"),
+    time_column("window_start"),
+    time_column("window_end"),
     Column("n", BigInteger, nullable=False),
-    _time("frozen_at", made=True),
+    time_column("frozen_at", made=True),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("job", "versions"),
 )
