@@ -30,6 +30,7 @@ FIELDS = frozenset(
         *("response_format", "stream", "chat_template_kwargs"),
     }
 )
+DEFAULT_TOKENS = 160
 NUMBERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "frequency_penalty")
 
 
@@ -68,6 +69,9 @@ def read_request(raw: bytes, model: str, required: str) -> Request:
     stream = bool(body.get("stream"))
     options = body.get("stream_options") or {}
     kept = {name: value for name, value in body.items() if name in FIELDS and value is not None}
+    if not any(name in kept for name in ("max_tokens", "max_completion_tokens")):
+        # A dozen tokens a second on two cores: who sets no limit should not wait for minutes.
+        kept["max_tokens"] = DEFAULT_TOKENS
     return Request(
         orjson.dumps({**kept, "model": model}),
         body.get("n") or 1,

@@ -17,7 +17,7 @@ def read(body: object, required: str = "messages"):
 
 def test_fields_that_the_server_would_refuse_are_left_out():
     request = read({**CHAT, "top_k": 5, "store": True, "stop": None, "temperature": 0})
-    assert json.loads(request.body) == {**CHAT, "temperature": 0}
+    assert json.loads(request.body) == {**CHAT, "temperature": 0, "max_tokens": 160}
 
 
 def test_a_request_without_a_model_gets_ours():
@@ -151,3 +151,18 @@ async def test_a_fault_within_a_stream_ends_it_in_the_envelope():
     events = [event async for event in merge_streams([broken()], "m", usage=True)]
     assert json.loads(events[0])["error"]["message"] == "out of memory"
     assert events[1:] == [b"[DONE]"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit"),
+    [
+        ({}, {"max_tokens": 160}),
+        ({"max_tokens": None}, {"max_tokens": 160}),
+        ({"max_tokens": 900}, {"max_tokens": 900}),
+        ({"max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+    ],
+)
+def test_who_sets_no_limit_does_not_wait_for_minutes(asked, limit):
+    raw = json.dumps({"messages": [{"role": "user", "content": "Hello"}], **asked}).encode()
+    sent = json.loads(read_request(raw, "small", "messages").body)
+    assert {name: sent[name] for name in sent if name.startswith("max_")} == limit
