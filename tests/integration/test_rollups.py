@@ -15,6 +15,8 @@ from guardrails.exchange_log import query
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.record import encode
 from guardrails.exchange_log.rollups import catch_up, overview, percentile
+from guardrails.exchange_log.rows import EXCERPT_CHARACTERS
+from guardrails.exchange_log.search import NEWEST_FIRST, find
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.types import Action, Caller, Exchange, Failure, Verdict
 from tests.factories import make_blocked, make_exchange, make_reason
@@ -217,7 +219,10 @@ async def test_a_long_text_is_written_and_its_latest_words_are_found(
     await write(postgres_url, long)
     await catch_up(connection)
     async with engine.connect() as reading:
-        assert len(await query.latest(reading, text="latest")) == 1
+        [row] = await query.latest(reading, text="latest")
+        assert len(row.excerpt) == EXCERPT_CHARACTERS
+        assert len(await find(reading, "latest", (), 10, None, None)) == 1
+    assert len(NEWEST_FIRST) == 2
 
 
 async def test_encrypted_texts_are_read_with_the_key_and_not_searched(
