@@ -1,8 +1,8 @@
 """What do the overview pages read, so that ten million rows cost no more than ten thousand?
 
-The job counts each settled row once, by the minute and by the hour; a page adds the counts up and
-counts the rows that came since by themselves. Durations are counted in steps of 5 %, so a
-percentile is right to 2.5 %.
+The job counts each settled row once: by the minute, and by the hour for each route, model and
+tenant. A page adds the counts up, and counts the rows that came since by themselves. Durations are
+counted in steps of 5 %, so a percentile is right to 2.5 %.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from guardrails.exchange_log.rows import Bucket, Totals
 from guardrails.exchange_log.settled import Range, next_range
 
 JOB = "rollups"
-STEPS = (60, 3600)
 BUCKETS_A_UNIT = 20
 
 # A model that nobody serves is a caller's invention: it gets no line of its own.
@@ -38,8 +37,10 @@ WITH rows AS MATERIALIZED (
 ), steps AS (SELECT * FROM (VALUES (60), (3600)) AS s (step)),
 counted AS (
     INSERT INTO exchange_counts AS c
-    SELECT step, date_bin(make_interval(secs => step), started_at, 'epoch'), route, model,
-           tenant, decision, count(*), count(failure_code), count(*) FILTER (WHERE abandoned),
+    SELECT step, date_bin(make_interval(secs => step), started_at, 'epoch'),
+           CASE step WHEN 60 THEN '' ELSE route END, CASE step WHEN 60 THEN '' ELSE model END,
+           CASE step WHEN 60 THEN '' ELSE tenant END, decision, count(*), count(failure_code),
+           count(*) FILTER (WHERE abandoned),
            count(*) FILTER (WHERE upstream IS NOT NULL AND duration_seconds IS NOT NULL),
            coalesce(sum(input), 0), coalesce(sum(output), 0)
     FROM rows, steps GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
@@ -50,8 +51,9 @@ counted AS (
         output_tokens = c.output_tokens + excluded.output_tokens
 ), labels AS (
     INSERT INTO label_counts AS c
-    SELECT step, date_bin(make_interval(secs => step), started_at, 'epoch'), route, model,
-           tenant, decision, detector, label, shadow, count(*)
+    SELECT step, date_bin(make_interval(secs => step), started_at, 'epoch'),
+           CASE step WHEN 60 THEN '' ELSE route END, CASE step WHEN 60 THEN '' ELSE model END,
+           CASE step WHEN 60 THEN '' ELSE tenant END, decision, detector, label, shadow, count(*)
     FROM rows, steps, LATERAL (
         SELECT DISTINCT reason->>'detector' AS detector, reason->>'label' AS label,
                coalesce((reason->>'shadow')::boolean, false) AS shadow
@@ -123,21 +125,6 @@ async def _take(connection: psycopg.AsyncConnection, found: Range) -> None:
     await connection.execute(_INDEX, where)
 
 
-# Hours in the middle, minutes at the borders; rows that are not counted yet, by themselves.
-_SPAN = """
-WITH hours AS (
-    SELECT date_bin('1 hour', CAST(:since AS timestamptz) + interval '3599.999999 s', 'epoch') AS a,
-           date_bin('1 hour', CAST(:until AS timestamptz), 'epoch') AS b
-), pieces AS (
-    SELECT 3600 AS step, a AS since, b AS until FROM hours WHERE a < b
-    UNION ALL SELECT 60, CAST(:since AS timestamptz), least(a, :until) FROM hours WHERE a < b
-    UNION ALL SELECT 60, greatest(b, :since), :until FROM hours WHERE a < b
-    UNION ALL SELECT 60, CAST(:since AS timestamptz), CAST(:until AS timestamptz)
-              FROM hours WHERE a >= b
-), border AS (
-    SELECT coalesce((SELECT xact FROM log_progress WHERE job = 'rollups'), 0) AS xact
-)
-"""
 _MINUTES = """
 WITH pieces AS (SELECT 60 AS step, CAST(:since AS timestamptz) AS since,
                        CAST(:until AS timestamptz) AS until),
@@ -174,7 +161,6 @@ WHERE xact >= (SELECT xact FROM border) AND started_at >= :since AND started_at 
   AND upstream IS NOT NULL AND duration_seconds IS NOT NULL
 GROUP BY 1, 2
 """
-_ALL = {"bin_counted": "CAST(NULL AS timestamptz)", "bin_live": "CAST(NULL AS timestamptz)"}
 _EACH = {"bin_counted": _BIN.format(moment="c.start"), "bin_live": _BIN.format(moment="started_at")}
 _DECISIONS = {"allow": "allowed", "flag": "flagged", "redact": "redacted", "block": "blocked"}
 _SUMS = ("exchanges", "failed", "abandoned", "reached", "input_tokens", "output_tokens")
@@ -205,12 +191,10 @@ async def overview(
     if until <= since or (until - since) / bucket > MAX_BUCKETS:
         raise ValueError(f"the span must hold between 1 and {MAX_BUCKETS} steps")
     span = {"since": since.astimezone(UTC), "until": until.astimezone(UTC)}
-    counts = await _read(connection, _SPAN + _COUNTS.format(**_ALL), span)
-    durations = await _read(connection, _SPAN + _DURATIONS.format(**_ALL), span)
     steps = {**span, "bucket": bucket}
     each = await _read(connection, _MINUTES + _COUNTS.format(**_EACH), steps)
     each_duration = await _read(connection, _MINUTES + _DURATIONS.format(**_EACH), steps)
-    whole = _sums(counts)
+    whole = _sums(each)
     series = []
     moment = since
     while moment < until:
@@ -221,7 +205,7 @@ async def overview(
             own.pop(name)
         series.append(Bucket(start=moment, end=end, p50_seconds=p50, p95_seconds=p95, **own))
         moment = end
-    p50, p95 = _percentiles(durations)
+    p50, p95 = _percentiles(each_duration)
     reached = whole.pop("reached")
     totals = Totals(p50_seconds=p50, p95_seconds=p95, **whole)
     return Overview(totals, tuple(series), reached)
