@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitoring.drift.descriptors import REFUSAL, language
@@ -149,24 +151,26 @@ async def drawn(engine: AsyncEngine, window: Window, *, most: int = SAMPLED) -> 
             "refusal": REFUSAL,
         }
         rows = (await connection.execute(_DRAWN, values)).all()
-    return [
-        Drawn(
-            row.id,
-            row.started_at,
-            (
-                "all",
-                f"route={row.route}",
-                f"tenant={row.tenant}",
-                f"model={row.model}",
-                f"language={language(row.prompt)}",
-            ),
-            {rate: getattr(row, rate) for rate in (*RATES, "answered")},
-            row.prompt,
-            row.answer,
-            msgspec.convert(row.scores, dict[str, float]),
-        )
-        for row in rows
-    ]
+    # Guessing thousands of languages takes a second; the scheduler's loop has a lease to keep.
+    return await asyncio.to_thread(lambda: [_drawn(row) for row in rows])
+
+
+def _drawn(row: Row[Any]) -> Drawn:
+    return Drawn(
+        row.id,
+        row.started_at,
+        (
+            "all",
+            f"route={row.route}",
+            f"tenant={row.tenant}",
+            f"model={row.model}",
+            f"language={language(row.prompt)}",
+        ),
+        {rate: getattr(row, rate) for rate in (*RATES, "answered")},
+        row.prompt,
+        row.answer,
+        msgspec.convert(row.scores, dict[str, float]),
+    )
 
 
 async def versions(engine: AsyncEngine, window: Window) -> Versions:

@@ -26,7 +26,8 @@ MIN_EXCHANGES = 30
 MIN_REFERENCE = 500
 MOST_SLICES = 20
 SAMPLED = 1_000
-"""Exchanges of a window whose language is guessed."""
+SAMPLED_REFERENCE = 20_000
+"""Exchanges of a window, and of the reference, whose language is guessed."""
 
 COLLAPSED = 0.2
 """Less than this share of the usual traffic is a fault before anything else."""
@@ -186,7 +187,7 @@ def _of(seen: Mapping[str, Counted], stream: Stream) -> tuple[float, float]:
 async def _counted(engine: AsyncEngine, window: Window) -> list[Counted]:
     """Counts by route, tenant and model of all exchanges, and by language of a sample."""
     steps = max(1, (window.end - window.start) // EVERY)
-    sample = await drawn(engine, window, most=SAMPLED * steps)
+    sample = await drawn(engine, window, most=min(SAMPLED * steps, SAMPLED_REFERENCE))
     return [*await counts(engine, window, EVERY), *_by_language(sample)]
 
 
