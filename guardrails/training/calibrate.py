@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from guardrails.inference.compact import Border, Calibration
+from guardrails.training.dataset import ABUSE
 
 PRIOR = 0.1
 """Calibrated as if one text in ten were harmful: rarer than in the sets, commoner than in life."""
@@ -23,6 +25,9 @@ known, so the border is where nearly nothing harmless has ever been seen.
 FEW = 50
 CLEARED_LOSS = 0.005
 """The share of each label's detected positives that the first stage may clear."""
+
+_SHARES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
+"""Shares of a label's detected positives that its own border may leave to the others, in turn."""
 
 CHAT = frozenset(
     {"halueval", "wildguard", "bipia", "own_benign_asks", "own_benign_fear", "own_documents"}
@@ -49,38 +54,48 @@ def calibrate(
 ) -> dict[str, Calibration]:
     """Each label's calibration from held-out logits.
 
+    The probabilities of abuse are fitted on real rows alone: ours are too hard and too alike to
+    say how sure a score is. Of injections and harmful requests the real rows are told apart by
+    their source alone, so ours take part. The borders are chosen on all.
     Shape: five float32 arrays (N, L): the first stage's logits and their peaks, the encoder's
            logits, the labels, and which of them are known; and the source of each of the N rows.
     """
     chat = np.array([source in CHAT for source in sources])
     quoted = np.array([source in QUOTED for source in sources])
-    answer = {}
+    real = np.array([not source.startswith("own_") for source in sources])
+    answer: dict[str, Calibration] = {}
+    detected = np.zeros(values.shape, bool)
     for column, label in enumerate(labels):
         rows = known[:, column] > 0
         truth = values[rows, column] > 0
-        if truth.all() or not truth.any():
+        fitted = real[rows] if label in ABUSE else np.ones(len(truth), bool)
+        shown = truth[fitted]
+        if shown.all() or not shown.any():
             answer[label] = UNCALIBRATED
             continue
-        first, second = linear[rows, column], encoded[rows, column]
-        (alone,), alone_offset = _platt(first[:, None], truth)
-        (with_encoder, with_linear), offset = _platt(np.stack([second, first], axis=1), truth)
-        logits = second * with_encoder + first * with_linear + offset
-        scores = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+        both = np.stack([encoded[rows, column], linear[rows, column]], axis=1)
+        (alone,), alone_offset = _platt(both[fitted, 1:], shown)
+        slopes, offset = _platt(both[fitted], shown)
+        scores = 1 / (1 + np.exp(-np.clip(both @ np.array(slopes) + offset, -30, 30)))
         flag, block = _borders(scores, truth, chat[rows])
         inside = quoted[rows]
         both_kinds = truth[inside].any() and not truth[inside].all()
         pair = _borders(scores[inside], truth[inside], chat[rows][inside]) if both_kinds else ()
-        stretches = peaks[rows, column]
-        found = stretches[truth & (scores >= flag.score)]
+        found = truth & (scores >= flag.score)
+        detected[np.flatnonzero(rows), column] = found if found.any() else truth
         answer[label] = Calibration(
             linear=(alone, alone_offset),
-            both=(with_encoder, with_linear, offset),
-            clear_below=_clear_below(found if len(found) else stretches[truth]),
+            both=(*slopes, offset),
+            clear_below=-1e9,
             flag=flag,
             block=block,
             **dict(zip(("quoted_flag", "quoted_block"), pair, strict=False)),
         )
-    return answer
+    clear_below = _clear_below(peaks, detected)
+    return {
+        label: msgspec.structs.replace(each, clear_below=border) if each.flag.positives else each
+        for (label, each), border in zip(answer.items(), clear_below, strict=True)
+    }
 
 
 def _platt(features: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, ...], float]:
@@ -143,7 +158,23 @@ def _share(reached: np.ndarray) -> float:
     return round(float(reached.mean()), 4) if len(reached) else 0.0
 
 
-def _clear_below(detected: np.ndarray) -> float:
-    """The linear logit below which a text is clear; where positives are few, none of them is."""
-    ordered = np.sort(detected)
-    return round(float(ordered[int(len(ordered) * CLEARED_LOSS)]) - 1e-4, 4)
+def _clear_below(peaks: np.ndarray, detected: np.ndarray) -> list[float]:
+    """For each label the logit below which its first stage is satisfied.
+
+    A text is cleared when all labels are satisfied, so each border may be higher than its label
+    alone would bear: it is raised in turn while no label loses more than the share, and none where
+    its positives are few.
+    """
+    allowed = (detected.sum(axis=0) * CLEARED_LOSS).astype(int)
+    borders = np.full(peaks.shape[1], -1e9)
+    for share in _SHARES:
+        for column in range(peaks.shape[1]):
+            ordered = np.sort(peaks[detected[:, column], column])
+            if not len(ordered):
+                continue
+            tried = borders.copy()
+            tried[column] = max(borders[column], ordered[int(len(ordered) * share)] - 1e-4)
+            cleared = (peaks < tried).all(axis=1)
+            if (detected[cleared].sum(axis=0) <= allowed).all():
+                borders = tried
+    return [round(float(border), 4) for border in borders]
