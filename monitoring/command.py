@@ -123,7 +123,10 @@ def _span(start: datetime, end: datetime) -> str:
 
 
 def _length(every: timedelta) -> str:
-    hours = every.total_seconds() / 3600
+    minutes = every.total_seconds() / 60
+    if minutes < 60:
+        return "minute" if minutes == 1 else f"{minutes:g} minutes"
+    hours = minutes / 60
     return {1: "hour", 24: "day"}.get(int(hours), f"{hours:g} hours")
 
 
