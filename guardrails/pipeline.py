@@ -11,24 +11,22 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, Protocol
-
-import orjson
-from msgspec import Struct
+from typing import Protocol
 
 from guardrails.checks import Checker
-from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable, UpstreamError
+from guardrails.completion import Asked, Model, let_go
+from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable
 from guardrails.exchange_log.privacy import RECORD_ALL, Privacy
 from guardrails.grounding import cite
 from guardrails.moderation import together
 from guardrails.output_check import UNCHECKED, OutputCheck
 from guardrails.policy.decide import Ruling, only_unchecked
 from guardrails.prompt.render import Templates, render
+from guardrails.race import NOTHING_KNOWN, at_once
 from guardrails.redact import redacted
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
 from guardrails.types import (
-    Action,
     Check,
     Citation,
     Exchange,
@@ -39,15 +37,12 @@ from guardrails.types import (
     Verdict,
     strictest,
 )
-from guardrails.upstream.pool import Answer, Pool
+from guardrails.upstream.pool import Pool
 from guardrails.vault import Vault
 from guardrails.wire import results
-from guardrails.wire.spoken import Spoken, Translation
+from guardrails.wire.spoken import Spoken
 
-_PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})
 _SPOKEN = ("content", "text")
-_PARTS_AT_ONCE = 8
-_JSON, _EVENTS = "application/json", "text/event-stream"
 
 
 class Retriever(Protocol):
@@ -82,22 +77,6 @@ class Log(Protocol):
         ...
 
 
-class Known(Struct, frozen=True):
-    """What is known before a model may be asked: checks that take no time, whether it may race."""
-
-    race: bool
-    checks: tuple[Check, ...] = ()
-
-
-class Asked(Struct, frozen=True):
-    """A model that was asked and has begun to answer; nothing of that has been read."""
-
-    exchange: Exchange
-    spoken: Spoken
-    answer: Answer
-    began: float
-
-
 class Pipeline:
     """Takes requests of every protocol through all steps."""
 
@@ -123,9 +102,9 @@ class Pipeline:
         self._templates = templates
         self._retriever = retriever
         self._check_seconds = check_seconds
-        self._most_answer_bytes = most_answer_bytes
         self._privacy = privacy
         self._outputs = OutputCheck(checker, self._always, check_seconds)
+        self._model = Model(pool, self._outputs, most_answer_bytes)
 
     def admit(self, exchange: Exchange) -> Exchange:
         """Let an exchange begin. Errors: LogUnavailable where it must be recorded and cannot be."""
@@ -157,7 +136,10 @@ class Pipeline:
         asking: asyncio.Future[Asked] | None = None
         try:
             exchange = normalise(exchange, wire, ruling)
-            known = await self._at_once(exchange, wire, ruling)
+            known = NOTHING_KNOWN
+            if self._routes[exchange.route].race and Spoken(exchange, wire).parts == 1:
+                needed = self._needed(exchange, ruling)
+                known = await at_once(exchange, ruling, self._checker, needed, self._check_seconds)
             if known.race:
                 asking = asyncio.ensure_future(self._ask_ahead(exchange, wire, headers))
             exchange = await self.check(
@@ -167,7 +149,9 @@ class Pipeline:
                 if asking is None:
                     exchange = await self.ground(exchange, wire)
                     exchange = self.format_prompt(exchange, wire)
-                exchange = await self.complete(exchange, wire, ruling, stream, headers, asking)
+                exchange = await self._model.complete(
+                    exchange, wire, ruling, stream, headers, asking
+                )
                 if not exchange.over:
                     exchange = read_outputs(exchange, wire)
                     exchange = await self.cite(exchange, exchange.outputs)
@@ -182,7 +166,7 @@ class Pipeline:
             raise
         finally:
             if asking is not None:
-                await _let_go(asking)
+                await let_go(asking)
         if exchange.failure is None:
             notice = ruling.notice(exchange.verdict)
             exchange = answered(exchange, wire, self._routes[exchange.route], notice)
@@ -251,46 +235,11 @@ class Pipeline:
             return exchange
         return exchange.evolve(**{"prompt" if side is Stage.INPUT else "answer": changed})
 
-    async def _at_once(self, exchange: Exchange, wire: ModuleType, ruling: Ruling) -> Known:
-        """Whether the model may be asked while the input is still checked, as its route allows.
-
-        What finders see is known first, for they take no time: what they block or cut out is never
-        sent. A model's rule that cuts out would change the prompt, so nothing races with it.
-        """
-        needed = self._needed(exchange, ruling) if self._routes[exchange.route].race else None
-        if not needed:
-            return Known(race=False)
-        finders = self._checker.finders(needed)
-        slow = needed - finders
-        stages = frozenset(segment.stage for segment in exchange.inputs)
-        cuts = any(
-            rule.action is Action.REDACT and rule.detector in slow
-            for rule in ruling.withholding(exchange.route, exchange.caller, stages)
-        )
-        if not slow or cuts or Spoken(exchange, wire).parts != 1:
-            return Known(race=False)
-        checks = await self._checker.run(
-            finders, exchange.inputs, Stage.INPUT, timeout_seconds=self._check_seconds
-        )
-        later = tuple(Check(name, "", Stage.INPUT, skipped="not yet") for name in slow)
-        verdict = ruling.decide(
-            checks + later,
-            exchange.inputs,
-            side=Stage.INPUT,
-            route=exchange.route,
-            caller=exchange.caller,
-        )
-        return Known(verdict.action not in (Action.REDACT, Action.BLOCK), checks)
-
     async def _ask_ahead(
         self, exchange: Exchange, wire: ModuleType, headers: Sequence[tuple[bytes, bytes]]
     ) -> Asked:
-        """Ask the model, and read nothing of what it says."""
         exchange = self.format_prompt(await self.ground(exchange, wire), wire)
-        spoken, began = Spoken(exchange, wire), time.perf_counter()
-        accept = _EVENTS if exchange.stream else _JSON
-        answer, exchange = await self._send(exchange, spoken, 0, accept, headers)
-        return Asked(exchange, spoken, answer, began)
+        return await self._model.ask(exchange, wire, headers)
 
     def _needed(self, exchange: Exchange, ruling: Ruling) -> frozenset[str]:
         """The detectors that the input needs."""
@@ -339,132 +288,6 @@ class Pipeline:
             seconds={**exchange.seconds, "format": time.perf_counter() - began},
         )
 
-    async def complete(
-        self,
-        exchange: Exchange,
-        wire: ModuleType,
-        ruling: Ruling,
-        stream: StreamGuard | None,
-        headers: Sequence[tuple[bytes, bytes]],
-        asking: asyncio.Future[Asked] | None = None,
-    ) -> Exchange:
-        """Call the model, unless somebody is `asking` it, and read its whole answer; a stream with
-        no rule for it is passed on.
-        """
-        if asking is None:
-            spoken, began, answer = Spoken(exchange, wire), time.perf_counter(), None
-        else:
-            asked = await asking
-            spoken, began, answer = asked.spoken, asked.began, asked.answer
-            exchange = joined(exchange, asked.exchange)
-        if stream is not None:
-            if answer is None:
-                answer, exchange = await self._send(exchange, spoken, 0, _EVENTS, headers)
-            exchange = await self._stream(exchange, wire, ruling, stream, spoken, answer)
-        elif spoken.parts == 1:
-            if answer is None:
-                answer, exchange = await self._send(exchange, spoken, 0, _JSON, headers)
-            exchange = await self._whole(exchange, spoken, answer)
-        else:
-            exchange = await self._in_parts(exchange, spoken, headers)
-        if exchange.completion is None:
-            return exchange
-        # The caller sees the name it asked for, not where the endpoint keeps the weights.
-        completion = wire.named(exchange.completion, exchange.model)
-        return exchange.evolve(
-            completion=completion,
-            usage=wire.usage(completion),
-            seconds={**exchange.seconds, "model": time.perf_counter() - began},
-        )
-
-    async def _whole(self, exchange: Exchange, spoken: Spoken, answer: Answer) -> Exchange:
-        try:
-            raw = await self._read(answer)
-        finally:
-            await answer.aclose()
-        if answer.status != 200:
-            return refused(exchange, answer, raw, spoken)
-        body = read_answer(raw, spoken.reader(answer.upstream))
-        return exchange.evolve(completion=spoken.answer(answer.upstream, [body]))
-
-    async def _in_parts(
-        self, exchange: Exchange, spoken: Spoken, headers: Sequence[tuple[bytes, bytes]]
-    ) -> Exchange:
-        """A request of several prompts for an upstream that takes one: some at a time."""
-        turn = asyncio.Semaphore(_PARTS_AT_ONCE)
-
-        async def ask(number: int) -> tuple[Answer, bytes, Exchange]:
-            async with turn:
-                return await self._ask(exchange, spoken, number, headers)
-
-        tasks = [asyncio.ensure_future(ask(number)) for number in range(spoken.parts)]
-        try:
-            asked = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        for answer, raw, told in asked:
-            if answer.status != 200:
-                return refused(told, answer, raw, spoken)
-        answer, _, told = asked[-1]
-        bodies = [read_answer(raw, spoken.reader(one.upstream)) for one, raw, _ in asked]
-        return told.evolve(completion=spoken.answer(answer.upstream, bodies))
-
-    async def _stream(
-        self,
-        exchange: Exchange,
-        wire: ModuleType,
-        ruling: Ruling,
-        stream: StreamGuard,
-        spoken: Spoken,
-        answer: Answer,
-    ) -> Exchange:
-        try:
-            if answer.status != 200:
-                return refused(exchange, answer, await self._read(answer), spoken)
-            stream.hold = self._outputs.hold(exchange, ruling, hidden=bool(stream.vault))
-            completion = await stream.run(
-                spoken.chunks(answer.upstream, answer),
-                exchange,
-                self._outputs.looker(exchange, ruling),
-                self._outputs.live_from(exchange, ruling),
-            )
-            return exchange.evolve(completion=completion)
-        finally:
-            await answer.aclose()
-
-    async def _ask(
-        self,
-        exchange: Exchange,
-        spoken: Spoken,
-        number: int,
-        headers: Sequence[tuple[bytes, bytes]],
-    ) -> tuple[Answer, bytes, Exchange]:
-        answer, exchange = await self._send(exchange, spoken, number, _JSON, headers)
-        try:
-            return answer, await self._read(answer), exchange
-        finally:
-            await answer.aclose()
-
-    async def _send(
-        self,
-        exchange: Exchange,
-        spoken: Spoken,
-        number: int,
-        accept: str,
-        headers: Sequence[tuple[bytes, bytes]],
-    ) -> tuple[Answer, Exchange]:
-        more: dict[str, Any] = {"headers": headers} if headers else {}
-        answer = await self._pool.send(
-            exchange.model, spoken.path, spoken.encoder(number), accept=accept, **more
-        )
-        exchange = exchange.evolve(
-            upstream=answer.upstream,
-            upstream_model=answer.upstream_model,
-            attempts=answer.attempts,
-        )
-        return answer, exchange
-
     async def cite(self, exchange: Exchange, outputs: Sequence[Segment]) -> Exchange:
         """Hold each sentence of an answer's texts against the passages, if there are any."""
         if not exchange.passages:
@@ -501,33 +324,6 @@ class Pipeline:
     def _always(self, exchange: Exchange) -> frozenset[str]:
         """The detectors that run whatever the rules say: what is recorded is masked by them."""
         return self._privacy.detectors(exchange.route, exchange.caller.tenant)
-
-    async def _read(self, answer: Answer) -> bytes:
-        chunks, size = [], 0
-        async for chunk in answer:
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._most_answer_bytes:
-                raise UpstreamError("The upstream's answer is too large.")
-        return b"".join(chunks)
-
-
-async def _let_go(asking: asyncio.Future[Asked]) -> None:
-    """End a generation whose answer is not wanted; one that was read to its end is not harmed."""
-    asking.cancel()
-    (left,) = await asyncio.gather(asking, return_exceptions=True)
-    if isinstance(left, Asked):
-        await left.answer.aclose()
-
-
-def joined(checked: Exchange, asked: Exchange) -> Exchange:
-    """What came of checking a request, and of asking the model at the same time."""
-    return asked.evolve(
-        checks=checked.checks,
-        verdict=checked.verdict,
-        uncovered=tuple(dict.fromkeys(checked.uncovered + asked.uncovered)),
-        seconds={**asked.seconds, **checked.seconds},
-    )
 
 
 def timed(exchange: Exchange, began: float) -> Exchange:
@@ -584,40 +380,3 @@ def failed(exchange: Exchange, error: BanisterError) -> Exchange:
             retry_after_seconds=error.retry_after_seconds,
         )
     )
-
-
-def refused(exchange: Exchange, answer: Answer, raw: bytes, spoken: Spoken) -> Exchange:
-    """The upstream's own error, passed on; its doubts about *our* key are not the caller's."""
-    status = answer.status if answer.status in _PASSED_ON else 502
-    failure = Failure(
-        code="upstream_status",
-        message=f"The upstream answered with status {answer.status}.",
-        status=status,
-        type="invalid_request_error" if status < 500 else "api_error",
-        retry_after_seconds=_retry_after(answer),
-    )
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        body = None
-    exchange = exchange.evolve(failure=failure)
-    told = isinstance(body, dict) and isinstance(body.get("error"), dict) and status != 502
-    return (
-        exchange.evolve(answer=spoken.error(answer.upstream, body, exchange)) if told else exchange
-    )
-
-
-def read_answer(raw: bytes, wire: ModuleType | Translation) -> dict[str, Any]:
-    """An upstream's body, if it is an answer of its protocol."""
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        body = None
-    if not wire.is_answer(body):
-        raise UpstreamError("The upstream's answer cannot be read.")
-    return body
-
-
-def _retry_after(answer: Answer) -> int | None:
-    value = dict(answer.headers).get(b"retry-after", b"")
-    return int(value) if value.isdigit() else None

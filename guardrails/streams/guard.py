@@ -21,12 +21,13 @@ import orjson
 from msgspec import Struct
 
 from guardrails.errors import UpstreamError
+from guardrails.streams.events import Event, only, without_logprobs
 from guardrails.streams.heartbeat import Heartbeat
 from guardrails.streams.lanes import Edit, Growing, Slice
 from guardrails.types import Action, Check, Exchange, Reason, Segment, Verdict
 from guardrails.vault import Vault, holds_json
 from guardrails.wire import sse
-from guardrails.wire.deltas import Delta, Lane
+from guardrails.wire.deltas import Lane
 from guardrails.wire.pointers import Pointer, replaced
 
 
@@ -65,14 +66,6 @@ Look = Callable[[Sequence[Segment], Sequence[Slice], Sequence[Slice]], Awaitable
 """Checks slices (for finders, for scorers) of the texts that the segments name."""
 
 
-class _Event(Struct):
-    """One event that is held, with the end of each piece of text in it."""
-
-    body: dict[str, Any]
-    texts: list[tuple[Growing, int, Delta]]
-    size: int
-
-
 class StreamGuard:
     """One answer on its way.
 
@@ -98,7 +91,7 @@ class StreamGuard:
         # A protocol that opens and closes its parts must know which ones are open.
         self._sent = wire.Sent() if hasattr(wire, "Sent") else None
         self._lanes: dict[Lane, Growing] = {}
-        self._held: deque[_Event] = deque()
+        self._held: deque[Event] = deque()
         self._held_bytes = 0
         self._ended = False
         self._stopped: set[int] = set()
@@ -251,7 +244,7 @@ class StreamGuard:
         self._held_bytes += len(data)
         if self._held_bytes > self._most_bytes:
             raise UpstreamError("The upstream's answer is too large to be held.")
-        self._held.append(_Event(body, texts, len(data)))
+        self._held.append(Event(body, texts, len(data)))
         return waits
 
     def _unread(self) -> list[Growing]:
@@ -331,12 +324,12 @@ class StreamGuard:
                 count = number
         return count
 
-    def _may_leave(self, event: _Event) -> bool:
+    def _may_leave(self, event: Event) -> bool:
         return all(
             end <= lane.safe or lane.lane.index in self._stopped for lane, end, _ in event.texts
         )
 
-    def _shown(self, event: _Event) -> dict[str, Any] | None:
+    def _shown(self, event: Event) -> dict[str, Any] | None:
         """An event as it leaves: without what was cut out, and without the choices that ended."""
         body = event.body
         changes: dict[Pointer, str] = {}
@@ -345,7 +338,7 @@ class StreamGuard:
             if shown != delta.text:
                 changes[delta.pointer] = shown
         if changes:
-            body = _without_logprobs(replaced(body, changes))
+            body = without_logprobs(replaced(body, changes))
         if not self._stopped:
             return body
         choices = body.get("choices")
@@ -382,7 +375,7 @@ class StreamGuard:
             if choices:
                 sent = () if self._sent is None else (self._sent,)
                 ends = self._wire.stopped(exchange, self.notice, released, *sent)
-                endings += [_only(event, choices) for event in ends]
+                endings += [only(event, choices) for event in ends]
         return [*held, *endings]
 
     async def _start(self, exchange: Exchange) -> None:
@@ -403,20 +396,3 @@ def _edit(reason: Reason, lane: Growing) -> Edit:
     start = lane.safe if reason.start is None else reason.start
     end = lane.read if reason.end is None else reason.end
     return Edit(start, end, f"[{reason.label}]")
-
-
-def _without_logprobs(body: dict[str, Any]) -> dict[str, Any]:
-    """Log probabilities spell the tokens out, so they go with the text that was cut."""
-    choices = body.get("choices")
-    if not isinstance(choices, list):
-        return body
-    return {**body, "choices": [{**c, "logprobs": None} if "logprobs" in c else c for c in choices]}
-
-
-def _only(event: dict[str, Any], choices: set[int]) -> dict[str, Any] | None:
-    """An event with only some of its choices; events that have none are kept."""
-    named = event.get("choices")
-    if not isinstance(named, list) or not named:
-        return event
-    left = [choice for choice in named if choice.get("index", 0) in choices]
-    return {**event, "choices": left} if left else None

@@ -1,0 +1,35 @@
+"""One event of a stream while it is held, and how it leaves where not all of it may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from guardrails.streams.lanes import Growing
+from guardrails.wire.deltas import Delta
+
+
+class Event(Struct):
+    """One event that is held, with the end of each piece of text in it."""
+
+    body: dict[str, Any]
+    texts: list[tuple[Growing, int, Delta]]
+    size: int
+
+
+def without_logprobs(body: dict[str, Any]) -> dict[str, Any]:
+    """Log probabilities spell the tokens out, so they go with the text that was cut."""
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return body
+    return {**body, "choices": [{**c, "logprobs": None} if "logprobs" in c else c for c in choices]}
+
+
+def only(event: dict[str, Any], choices: set[int]) -> dict[str, Any] | None:
+    """An event with only some of its choices; events that have none are kept."""
+    named = event.get("choices")
+    if not isinstance(named, list) or not named:
+        return event
+    left = [choice for choice in named if choice.get("index", 0) in choices]
+    return {**event, "choices": left} if left else None
