@@ -16,7 +16,8 @@ from guardrails.output_check import OutputCheck
 from guardrails.policy.decide import Ruling
 from guardrails.streams.guard import StreamGuard
 from guardrails.types import Exchange, Failure
-from guardrails.upstream.pool import Answer, Pool
+from guardrails.upstream.answer import Answer
+from guardrails.upstream.pool import Pool
 from guardrails.wire.spoken import Spoken, Translation
 
 _PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})

@@ -8,13 +8,14 @@ import os
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from guardrails.errors import BadRequest, ConfigError, UpstreamError, UpstreamTimeout
 from guardrails.settings import UpstreamSettings
+from guardrails.upstream.answer import Answer
 from guardrails.upstream.breaker import Breaker
 from guardrails.upstream.client import Endpoint, Response
 from guardrails.upstream.retry import (
@@ -22,20 +23,6 @@ from guardrails.upstream.retry import (
     RetryBudget,
     delay_seconds,
     retry_after_seconds,
-)
-
-_HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
 )
 
 
@@ -56,50 +43,6 @@ class EndpointStatus(Struct, frozen=True):
     def ready(self) -> bool:
         """Whether a request may go there now."""
         return self.breaker != "open" and self.weight > 0
-
-
-class Answer:
-    """An upstream's answer: its head is here, its body is read or iterated, by one task.
-
-    `headers` are in lower case and without hop-by-hop ones. `attempts` counts every request that
-    was sent for it. A body that is not read to its end must be closed with `aclose`.
-    """
-
-    __slots__ = ("_response", "attempts", "status", "upstream", "upstream_model")
-
-    def __init__(self, response: Response, upstream: str, upstream_model: str) -> None:
-        self._response = response
-        self.status = response.status
-        self.upstream = upstream
-        self.upstream_model = upstream_model
-        self.attempts = 1
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """What may be passed on."""
-        dropped = _HOP_BY_HOP
-        headers = self._response.headers
-        for name, value in headers:
-            if name == b"connection":
-                dropped = dropped | {part.strip().lower() for part in value.split(b",")}
-        return [header for header in headers if header[0] not in dropped]
-
-    async def read(self) -> bytes:
-        """The whole body. Errors: UpstreamError, UpstreamTimeout when it breaks off."""
-        return await self._response.read()
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._response
-
-    async def aclose(self) -> None:
-        """Be done with it; if the upstream still answers, it sees the connection close."""
-        self._response.abort()
-
-    async def __aenter__(self) -> Answer:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._response.abort()
 
 
 class _Member:

@@ -15,7 +15,8 @@ import pytest
 from guardrails.errors import UpstreamError, UpstreamTimeout
 from guardrails.settings import UpstreamSettings
 from guardrails.upstream import retry
-from guardrails.upstream.pool import Answer, Pool
+from guardrails.upstream.answer import Answer
+from guardrails.upstream.pool import Pool
 from tests import fakes
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
