@@ -75,8 +75,9 @@ def calibrate(
             continue
         both = np.stack([encoded[rows, column], linear[rows, column]], axis=1)
         (alone,), alone_offset = _platt(both[fitted, 1:], shown)
-        slopes, offset = _platt(both[fitted], shown)
-        scores = 1 / (1 + np.exp(-np.clip(both @ np.array(slopes) + offset, -30, 30)))
+        (encoder, linear_too), offset = _platt(both[fitted], shown)
+        slopes = np.array([encoder, linear_too])
+        scores = 1 / (1 + np.exp(-np.clip(both @ slopes + offset, -30, 30)))
         flag, block = _borders(scores, truth, chat[rows])
         inside = quoted[rows]
         both_kinds = truth[inside].any() and not truth[inside].all()
@@ -85,7 +86,7 @@ def calibrate(
         detected[np.flatnonzero(rows), column] = found if found.any() else truth
         answer[label] = Calibration(
             linear=(alone, alone_offset),
-            both=(*slopes, offset),
+            both=(encoder, linear_too, offset),
             clear_below=-1e9,
             flag=flag,
             block=block,
