@@ -10,6 +10,8 @@ from guardrails.errors import BadRequest
 
 _MANY = 256 * 2**10
 _MOST_VALUES = 200_000
+MOST_CHOICES = 128
+"""As many as OpenAI gives."""
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
@@ -40,6 +42,16 @@ def require_model(body: dict[str, Any]) -> str:
     if not isinstance(model, str) or not model:
         raise BadRequest("`model` must be a non-empty string.", param="model")
     return model
+
+
+def check_how_answered(body: dict[str, Any]) -> None:
+    """Whether it streams, and in how many choices: a withheld answer is made with as many."""
+    if not isinstance(body.get("stream", False), bool | None):
+        raise wrong_type("stream", "a boolean")
+    count = body.get("n")
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if count is not None and not (whole and 1 <= count <= MOST_CHOICES):
+        raise wrong_type("n", f"a whole number from 1 to {MOST_CHOICES}")
 
 
 def wrong_type(param: str, expected: str) -> BadRequest:

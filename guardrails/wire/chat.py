@@ -9,7 +9,7 @@ from guardrails.errors import BadRequest
 from guardrails.grounding import cite
 from guardrails.types import Exchange, Segment, Stage, Usage
 from guardrails.wire import fields
-from guardrails.wire.body import wrong_type
+from guardrails.wire.body import check_how_answered, wrong_type
 from guardrails.wire.chat_events import END as END
 from guardrails.wire.chat_events import REASONING
 from guardrails.wire.chat_events import Fold as Fold
@@ -18,11 +18,9 @@ from guardrails.wire.chat_events import frame as frame
 from guardrails.wire.chat_events import unfold as unfold
 from guardrails.wire.pointers import Pointer
 from guardrails.wire.results import (
-    choices_at_fault,
     error_body,
-    guardrail,
-    prompt_results,
     side_results,
+    with_choices_withheld,
     with_results,
 )
 from guardrails.wire.texts import Texts
@@ -47,8 +45,7 @@ def check_request(body: dict[str, Any], *, most_messages: int) -> None:
         raise BadRequest(f"More than {most_messages} messages.", param="messages", status=413)
     for number, message in enumerate(messages):
         _check_message(f"messages[{number}]", message)
-    if not isinstance(body.get("stream", False), bool | None):
-        raise wrong_type("stream", "a boolean")
+    check_how_answered(body)
     if not isinstance(body.get("tools"), list | None):
         raise wrong_type("tools", "an array")
 
@@ -183,40 +180,14 @@ def usage(answer: dict[str, Any]) -> Usage:
 
 
 def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
-    """The answer of a withheld exchange: an ordinary completion that says so.
-
-    A blocked request gets one choice for each that was asked for. In a blocked answer only the
-    choices at fault are exchanged; the others stand as the model gave them.
-    """
-    if exchange.completion is None:
-        count = exchange.request.get("n") or 1
-        answer = {
-            "id": f"chatcmpl-{exchange.id}",
-            "object": "chat.completion",
-            "created": int(exchange.started_at.timestamp()),
-            "model": exchange.model,
-            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-        }
-        given: list[dict[str, Any]] = [{"index": index} for index in range(count)]
-        at_fault = set(range(count))
-    else:
-        answer, given = exchange.completion, exchange.completion["choices"]
-        at_fault = choices_at_fault(
-            exchange, (choice.get("index", number) for number, choice in enumerate(given))
-        )
-    results = side_results(exchange, Stage.OUTPUT)
-    choices = [
-        _withheld(exchange, choice, message, results)
-        if choice.get("index", number) in at_fault
-        else choice
-        for number, choice in enumerate(given)
-    ]
-    return {
-        **answer,
-        "choices": choices,
-        "prompt_filter_results": prompt_results(exchange),
-        "guardrail": guardrail(exchange),
-    }
+    """The answer of a withheld exchange: an ordinary completion that says so."""
+    wanted = exchange.request.get("response_format") or {}
+    # A refusal must not look like the JSON that the caller's parser expects.
+    structured = isinstance(wanted, dict) and wanted.get("type") in ("json_schema", "json_object")
+    content = None if structured else message
+    said = {"message": {"role": "assistant", "content": content, "refusal": message}}
+    count = exchange.request.get("n") or 1
+    return with_choices_withheld(exchange, "chat.completion", "chatcmpl", count, said)
 
 
 def finished(exchange: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
@@ -240,25 +211,6 @@ def _cited(exchange: Exchange, index: int, message: dict[str, Any]) -> dict[str,
             *cite.annotations(citations, exchange.passages),
         ],
         "context": {"citations": cite.context_citations(exchange.passages)},
-    }
-
-
-def _withheld(
-    exchange: Exchange, choice: dict[str, Any], message: str, results: dict[str, Any]
-) -> dict[str, Any]:
-    wanted = exchange.request.get("response_format") or {}
-    # A refusal must not look like the JSON that the caller's parser expects.
-    structured = isinstance(wanted, dict) and wanted.get("type") in ("json_schema", "json_object")
-    return {
-        "index": choice.get("index", 0),
-        "message": {
-            "role": "assistant",
-            "content": None if structured else message,
-            "refusal": message,
-        },
-        "logprobs": None,
-        "finish_reason": "content_filter",
-        "content_filter_results": results,
     }
 
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from guardrails.types import Exchange, Segment, Stage
 from guardrails.wire import chat
-from guardrails.wire.body import wrong_type
+from guardrails.wire.body import check_how_answered, wrong_type
 from guardrails.wire.deltas import Delta, Lane
 from guardrails.wire.results import (
-    choices_at_fault,
-    guardrail,
-    prompt_results,
-    side_results,
+    with_choices_withheld,
     with_results,
 )
 from guardrails.wire.texts import Texts
@@ -32,8 +29,7 @@ finished = with_results
 def check_request(body: dict[str, Any], *, most_messages: int) -> None:
     """Refuse what later steps could not read."""
     check_prompt(body, "prompt", most_messages)
-    if not isinstance(body.get("stream", False), bool | None):
-        raise wrong_type("stream", "a boolean")
+    check_how_answered(body)
 
 
 def check_prompt(body: dict[str, Any], field: str, most: int) -> None:
@@ -97,43 +93,10 @@ def is_answer(answer: Any) -> bool:
 
 def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
     """An ordinary completion whose text is the policy's notice."""
-    if exchange.completion is None:
-        prompt = exchange.request["prompt"]
-        count = (exchange.request.get("n") or 1) * (
-            len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str) else 1
-        )
-        answer: dict[str, Any] = {
-            "id": f"cmpl-{exchange.id}",
-            "object": "text_completion",
-            "created": int(exchange.started_at.timestamp()),
-            "model": exchange.model,
-            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-        }
-        given: list[dict[str, Any]] = [{"index": index} for index in range(count)]
-        at_fault = set(range(count))
-    else:
-        answer, given = exchange.completion, exchange.completion["choices"]
-        at_fault = choices_at_fault(
-            exchange, (choice.get("index", number) for number, choice in enumerate(given))
-        )
-    withheld = {
-        "text": message,
-        "logprobs": None,
-        "finish_reason": "content_filter",
-        "content_filter_results": side_results(exchange, Stage.OUTPUT),
-    }
-    choices = [
-        {"index": choice.get("index", number), **withheld}
-        if choice.get("index", number) in at_fault
-        else choice
-        for number, choice in enumerate(given)
-    ]
-    return {
-        **answer,
-        "choices": choices,
-        "prompt_filter_results": prompt_results(exchange),
-        "guardrail": guardrail(exchange),
-    }
+    prompt = exchange.request["prompt"]
+    prompts = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str) else 1
+    count = (exchange.request.get("n") or 1) * prompts
+    return with_choices_withheld(exchange, "text_completion", "cmpl", count, {"text": message})
 
 
 class Fold:

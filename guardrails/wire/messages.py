@@ -19,7 +19,7 @@ from guardrails.wire.message_events import deltas as deltas
 from guardrails.wire.message_events import frame as frame
 from guardrails.wire.message_events import unfold as unfold
 from guardrails.wire.pointers import Pointer
-from guardrails.wire.results import guardrail, prompt_results, side_results
+from guardrails.wire.results import both_sides, guardrail, with_guardrail
 from guardrails.wire.texts import Texts
 from guardrails.wire.translate import MESSAGES_TO_CHAT, error_envelope
 
@@ -189,14 +189,7 @@ def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
         "stop_sequence": None,
         "stop_details": {"type": "refusal", "category": None, "explanation": message},
         "usage": given.get("usage") or {"input_tokens": 0, "output_tokens": 0},
-        "guardrail": {**guardrail(exchange), **_results(exchange)},
-    }
-
-
-def _results(exchange: Exchange) -> dict[str, Any]:
-    return {
-        "prompt_filter_results": prompt_results(exchange),
-        "content_filter_results": side_results(exchange, Stage.OUTPUT),
+        "guardrail": {**guardrail(exchange), **both_sides(exchange)},
     }
 
 
@@ -204,10 +197,7 @@ def finished(exchange: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
     """The answer with its sources and with what the policy found; itself where there is neither."""
     if exchange.citations:
         answer = {**answer, "context": {"citations": cite.context_citations(exchange.passages)}}
-    if all(reason.shadow for reason in exchange.verdict.reasons):
-        return answer
-    decision = {"decision": exchange.verdict.action.value}
-    return {**answer, "guardrail": {**decision, **_results(exchange)}}
+    return with_guardrail(exchange, answer)
 
 
 def failed(exchange: Exchange) -> dict[str, Any]:
@@ -220,7 +210,7 @@ def failed(exchange: Exchange) -> dict[str, Any]:
 def blocked_error(exchange: Exchange, message: str) -> dict[str, Any]:
     """A withheld exchange as an error (400), for routes that say `blocked_as: error`."""
     envelope = error_envelope(exchange.id, 400, message)
-    return {**envelope, "guardrail": {**guardrail(exchange), **_results(exchange)}}
+    return {**envelope, "guardrail": {**guardrail(exchange), **both_sides(exchange)}}
 
 
 def stopped(

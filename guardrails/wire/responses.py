@@ -18,7 +18,7 @@ from guardrails.wire.response_events import deltas as deltas
 from guardrails.wire.response_events import frame as frame
 from guardrails.wire.response_events import unfold as unfold
 from guardrails.wire.response_items import add_item, said
-from guardrails.wire.results import guardrail, prompt_results, side_results
+from guardrails.wire.results import both_sides, guardrail, with_guardrail
 from guardrails.wire.texts import Texts
 
 PROTOCOL = "responses"
@@ -188,14 +188,7 @@ def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
         "output": [item],
         **{field: request.get(field, usual) for field, usual in _ECHOED.items()},
         "usage": given.get("usage") or {**nothing, **details},
-        "guardrail": {**guardrail(exchange), **_results(exchange)},
-    }
-
-
-def _results(exchange: Exchange) -> dict[str, Any]:
-    return {
-        "prompt_filter_results": prompt_results(exchange),
-        "content_filter_results": side_results(exchange, Stage.OUTPUT),
+        "guardrail": {**guardrail(exchange), **both_sides(exchange)},
     }
 
 
@@ -203,10 +196,7 @@ def finished(exchange: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
     """The answer with what the policy found; itself where it found nothing."""
     if exchange.citations:
         answer = {**answer, "context": {"citations": cite.context_citations(exchange.passages)}}
-    if all(reason.shadow for reason in exchange.verdict.reasons):
-        return answer
-    decision = {"decision": exchange.verdict.action.value}
-    return {**answer, "guardrail": {**decision, **_results(exchange)}}
+    return with_guardrail(exchange, answer)
 
 
 def stopped(

@@ -79,6 +79,64 @@ def with_results(exchange: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def with_choices_withheld(
+    exchange: Exchange, kind: str, prefix: str, count: int, withheld: dict[str, Any]
+) -> dict[str, Any]:
+    """The answer of a withheld exchange in OpenAI's shape: `withheld` in place of each choice.
+
+    A blocked request gets `count` such choices, of an answer of its `kind`. In a blocked answer
+    only the choices at fault are exchanged; the others stand as the model gave them.
+    """
+    if exchange.completion is None:
+        answer: dict[str, Any] = {
+            "id": f"{prefix}-{exchange.id}",
+            "object": kind,
+            "created": int(exchange.started_at.timestamp()),
+            "model": exchange.model,
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+        given: list[dict[str, Any]] = [{"index": index} for index in range(count)]
+        at_fault = set(range(count))
+    else:
+        answer, given = exchange.completion, exchange.completion["choices"]
+        at_fault = choices_at_fault(
+            exchange, (choice.get("index", number) for number, choice in enumerate(given))
+        )
+    instead = {
+        **withheld,
+        "logprobs": None,
+        "finish_reason": "content_filter",
+        "content_filter_results": side_results(exchange, Stage.OUTPUT),
+    }
+    choices = [
+        {"index": index, **instead} if index in at_fault else choice
+        for number, choice in enumerate(given)
+        for index in (choice.get("index", number),)
+    ]
+    return {
+        **answer,
+        "choices": choices,
+        "prompt_filter_results": prompt_results(exchange),
+        "guardrail": guardrail(exchange),
+    }
+
+
+def both_sides(exchange: Exchange) -> dict[str, Any]:
+    """The results of request and answer, for protocols that have no choices to hang them on."""
+    return {
+        "prompt_filter_results": prompt_results(exchange),
+        "content_filter_results": side_results(exchange, Stage.OUTPUT),
+    }
+
+
+def with_guardrail(exchange: Exchange, answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer without choices with what was found; the same object where no rule fired."""
+    if all(reason.shadow for reason in exchange.verdict.reasons):
+        return answer
+    found = {"decision": exchange.verdict.action.value, **both_sides(exchange)}
+    return {**answer, "guardrail": found}
+
+
 def prompt_results(exchange: Exchange) -> list[dict[str, Any]]:
     """Azure's `prompt_filter_results`."""
     found = side_results(exchange, Stage.INPUT)

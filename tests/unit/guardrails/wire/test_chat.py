@@ -38,6 +38,10 @@ def said(text, role="user", **fields):
         ({"messages": [said("hi"), said("x", tool_calls={})]}, "messages[1].tool_calls"),
         ({"messages": [said("hi")], "stream": "yes"}, "stream"),
         ({"messages": [said("hi")], "tools": {}}, "tools"),
+        ({"messages": [said("hi")], "n": 0}, "n"),
+        ({"messages": [said("hi")], "n": True}, "n"),
+        ({"messages": [said("hi")], "n": "2"}, "n"),
+        ({"messages": [said("hi")], "n": 10**9}, "n"),
         ({"messages": [said("hi")] * 6}, "messages"),
     ],
 )
