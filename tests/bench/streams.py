@@ -38,6 +38,7 @@ class StreamFigures:
     """All that was seen of one peer's streams."""
 
     title: str
+    to_first_ms: list[float] = field(default_factory=list)
     first_ms: list[float] = field(default_factory=list)
     lag_p50_ms: list[float] = field(default_factory=list)
     lag_p95_ms: list[float] = field(default_factory=list)
@@ -54,6 +55,7 @@ class _Listener(asyncio.Protocol):
         self._request = request
         self.lags: list[float] = []
         self.chunks = 0
+        self.asked_at = 0.0
         self.first_at: float | None = None
         self.whole = False
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -61,6 +63,7 @@ class _Listener(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.asked_at = time.monotonic()
         transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
@@ -145,6 +148,9 @@ def _paced(running: Running, figures: StreamFigures) -> None:
     listeners = asyncio.run(_listen(running.port, PACED_STREAMS, PACE))
     lags = sorted(lag * 1e3 for listener in listeners for lag in listener.lags)
     figures.errors += sum(not listener.whole for listener in listeners)
+    waits = [(one.first_at - one.asked_at) * 1e3 for one in listeners if one.first_at is not None]
+    if waits:
+        figures.to_first_ms.append(statistics.median(waits))
     if lags:
         firsts = [listener.lags[0] * 1e3 for listener in listeners if listener.lags]
         figures.first_ms.append(statistics.median(firsts))
@@ -172,13 +178,14 @@ def streams_table(figures: dict[str, StreamFigures], many: int = MANY_STREAMS) -
     table = Table(title=f"Streams: {PACED_STREAMS} at {PACE} chunks/s, then {many} at once")
     table.add_column("peer")
     for heading in (
-        "first chunk late, ms", "chunk late p50, ms", "p95, ms", "CPU ms per 1,000 chunks",
-        f"chunks/s at {many}", f"MB at {many}", "errors",
+        "asked to first chunk, ms", "first chunk late, ms", "chunk late p50, ms", "p95, ms",
+        "CPU ms per 1,000 chunks", f"chunks/s at {many}", f"MB at {many}", "errors",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for one in figures.values():
         table.add_row(
             one.title,
+            _shown(one.to_first_ms, 1),
             _shown(one.first_ms, 1),
             _shown(one.lag_p50_ms, 1),
             _shown(one.lag_p95_ms, 1),
