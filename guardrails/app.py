@@ -107,7 +107,9 @@ class App:
         )
         await _warm(checker)
         known = {**checker.known, cite.DETECTOR: cite.LABELS}
-        policies = PolicyStore(settings.policy, known, log.remember_policy)
+        policies = PolicyStore(
+            settings.policy, known, log.remember_policy, shadow=settings.shadow_policy
+        )
         watching = asyncio.create_task(policies.watch(), name="policy-watch")
         stack.push_async_callback(_cancelled, watching)
         for template in templates.values():
@@ -154,6 +156,8 @@ class App:
         """The worker's client, unless nothing asks for a model."""
         settings = self._settings
         named = detectors_named(settings.policy) - {cite.DETECTOR}
+        if settings.shadow_policy is not None:
+            named |= detectors_named(settings.shadow_policy) - {cite.DETECTOR}
         named |= {cut.detector for rule in settings.privacy for cut in rule.cut}
         named |= detectors.tiers_of(settings.detectors)
         scorers = {name for name in named if _runs_in(settings, name) == "worker"}

@@ -21,7 +21,7 @@ from guardrails.errors import BadRequest, BanisterError, GuardUnavailable, LogUn
 from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
-from guardrails.types import Exchange
+from guardrails.types import Exchange, strictest
 from guardrails.vault import Vault
 from guardrails.wire import (
     chat,
@@ -355,6 +355,8 @@ def _headers(exchange: Exchange) -> list[tuple[bytes, bytes]]:
         (b"x-guardrail-held-ms", b"%.1f" % (held * 1e3)),
         (b"x-guardrail-uncovered", b"%d" % len(exchange.uncovered)),
     ]
+    if advised := [r.advised for r in exchange.verdict.reasons if r.advised and not r.shadow]:
+        headers.append((b"x-guardrail-advised", strictest(advised).encode()))
     if exchange.unrecorded:
         headers.append((b"x-guardrail-recorded", b"no"))
     if found := results.categories(exchange.verdict.reasons):

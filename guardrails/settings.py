@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     dashboard_port: int = 8081
     workers: int = Field(1, gt=0)
     policy: Path = PACKAGE / "policy" / "default.yaml"
+    shadow_policy: Path | None = Field(
+        None, description="A second policy, whose rules are recorded and never acted on"
+    )
     templates: Path = PACKAGE / "prompt" / "templates"
     detectors: dict[str, dict[str, Any]] = Field(
         {}, description="Options by detector name; `kind` names its module"

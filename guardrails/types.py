@@ -104,7 +104,7 @@ class Reason(Struct, frozen=True, omit_defaults=True):
     """Why a rule fired: the rule, what it saw, and what it asks for.
 
     `segment` numbers the texts of `side` (input or output). Without a score the check could not
-    run, and `error` says why.
+    run, and `error` says why. `advised` is what a rule would have done that only advises.
     """
 
     rule: str
@@ -118,6 +118,7 @@ class Reason(Struct, frozen=True, omit_defaults=True):
     start: int | None = None
     end: int | None = None
     shadow: bool = False
+    advised: Action | None = None
     error: str | None = None
 
 

@@ -25,7 +25,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import yaml
 
 from guardrails import detectors
 from guardrails.errors import ConfigError
@@ -52,6 +51,7 @@ from guardrails.inference.protocol import (
     decode_request,
     encode,
 )
+from guardrails.policy.model import detectors_named
 from guardrails.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -304,13 +304,11 @@ def options_of(settings: Settings) -> dict[str, dict[str, Any]]:
     A name that only the policy knows is left to the policy's own check.
     """
     options = {name: dict(own) for name, own in settings.detectors.items()}
-    try:
-        policy = yaml.safe_load(settings.policy.read_text())
-        named = [str(rule["detector"]) for rule in policy["rules"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(f"The policy {settings.policy} names no detectors: {error}") from error
+    named = detectors_named(settings.policy) | detectors.tiers_of(settings.detectors)
+    if settings.shadow_policy is not None:
+        named |= detectors_named(settings.shadow_policy)
     kinds = detectors.kinds()
-    for name in (*named, *sorted(detectors.tiers_of(settings.detectors))):
+    for name in sorted(named):
         if name in kinds:
             options.setdefault(name, {})
     return options

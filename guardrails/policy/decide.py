@@ -30,9 +30,16 @@ class Ruling:
     the detections, whatever the number of texts.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, shadow: Policy | None = None) -> None:
+        """A second policy in `shadow` is only recorded, its rules as `name@version:id`."""
         self.policy = policy
         self.label = policy.label
+        self._rules = policy.rules
+        if shadow is not None:
+            self._rules += tuple(
+                rule.model_copy(update={"id": f"{shadow.label}:{rule.id}", "mode": "shadow"})
+                for rule in shadow.rules
+            )
         self._at_stake: dict[tuple[str, Caller, frozenset[Kind]], AtStake] = {}
 
     def detectors(self, route: str, caller: Caller, segments: Sequence[Segment]) -> frozenset[str]:
@@ -60,7 +67,7 @@ class Ruling:
         """The rules on these stages for which a text may have to be withheld or changed."""
         return [
             rule
-            for rule in self.policy.rules
+            for rule in self._rules
             if _holds(rule, route, caller)
             and rule.mode == "enforce"
             and not stages.isdisjoint(rule.stage)
@@ -112,7 +119,7 @@ class Ruling:
                 self._at_stake.clear()
             at_stake = self._at_stake[scope] = AtStake(
                 (rule, frozenset(kind for kind in kinds if _covers(rule, kind)))
-                for rule in self.policy.rules
+                for rule in self._rules
                 if _holds(rule, route, caller)
             )
         return at_stake
@@ -177,7 +184,8 @@ def _reason(rule: Rule, side: Stage, detection: Detection) -> Reason:
         rule=rule.id,
         detector=rule.detector,
         label=rule.label,
-        action=rule.action,
+        action=_acted(rule, rule.action),
+        advised=_advised(rule, rule.action),
         side=side,
         threshold=rule.threshold,
         score=detection.score,
@@ -188,12 +196,22 @@ def _reason(rule: Rule, side: Stage, detection: Detection) -> Reason:
     )
 
 
+def _acted(rule: Rule, asked: Action) -> Action:
+    """What a rule does: one that only advises never withholds or changes anything."""
+    return Action.FLAG if _advised(rule, asked) is not None else asked
+
+
+def _advised(rule: Rule, asked: Action) -> Action | None:
+    return asked if rule.mode == "advise" and asked.rank > Action.FLAG.rank else None
+
+
 def _unchecked(rule: Rule, side: Stage, error: str) -> Reason:
     return Reason(
         rule=rule.id,
         detector=rule.detector,
         label=rule.label,
-        action=rule.on_error,
+        action=_acted(rule, rule.on_error),
+        advised=_advised(rule, rule.on_error),
         side=side,
         threshold=rule.threshold,
         shadow=rule.mode == "shadow",

@@ -29,7 +29,7 @@ class Rule(BaseModel):
     threshold: float = Field(ge=0, le=1)
     action: Action
     on_error: Action = Field(description="What it asks for when its check could not run")
-    mode: Literal["enforce", "shadow"] = "enforce"
+    mode: Literal["enforce", "advise", "shadow"] = "enforce"
     roles: tuple[str, ...] | None = Field(None, description="Roles of the texts; None: all")
     routes: tuple[str, ...] | None = Field(None, description="None: all")
     tenants: tuple[str, ...] | None = Field(None, description="None: all")

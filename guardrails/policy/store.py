@@ -17,21 +17,27 @@ RELOAD_SECONDS = 1.0
 
 
 class PolicyStore:
-    """Holds the ruling in force; `watch` exchanges it when the file has changed.
+    """Holds the ruling in force; `watch` exchanges it when a file has changed.
 
     A file that is not valid is refused whole and `last_error` says why, while the last good policy
     goes on. An exchange keeps the ruling that it began with. `on_new` is told the version, name and
-    text of each policy that comes into force.
+    text of each policy that comes into force. A second policy, in `shadow`, is only recorded.
     """
 
     def __init__(
-        self, path: Path, known: Known, on_new: Callable[[str, str, str], None] | None = None
+        self,
+        path: Path,
+        known: Known,
+        on_new: Callable[[str, str, str], None] | None = None,
+        *,
+        shadow: Path | None = None,
     ) -> None:
-        self._path = path
+        self._paths = [path] if shadow is None else [path, shadow]
         self._known = known
         self._on_new = on_new
-        self._seen = self._stamp()
-        self.current = self._take(read_policy(path, known))
+        self._seen = self._stamps()
+        self._policies = self._read()
+        self.current = self._take()
         self.last_error: str | None = None
 
     async def watch(self) -> None:
@@ -42,31 +48,41 @@ class PolicyStore:
 
     def reload_if_changed(self) -> bool:
         """Take over the file if it is new and valid; True when the policy in force changed."""
-        stamp = self._stamp()
-        if stamp == self._seen:
+        stamps = self._stamps()
+        if stamps == self._seen:
             return False
-        self._seen = stamp
+        self._seen = stamps
         try:
-            policy = read_policy(self._path, self._known)
+            policies = self._read()
         except ConfigError as error:
             self.last_error = error.message
             logger.error("policy refused, %s stays in force: %s", self.current.label, error)
             return False
         self.last_error = None
-        if policy.label == self.current.label:
+        before = [policy.label for policy in self._policies]
+        if before == [policy.label for policy in policies]:
             return False
-        logger.warning("policy %s replaces %s", policy.label, self.current.label)
-        self.current = self._take(policy)
+        self._policies = policies
+        self.current = self._take()
+        logger.warning("policy %s replaces %s", self.current.label, before[0])
         return True
 
-    def _take(self, policy: Policy) -> Ruling:
-        if self._on_new is not None:
-            self._on_new(policy.version, policy.name, policy.source)
-        return Ruling(policy)
+    def _read(self) -> list[Policy]:
+        return [read_policy(path, self._known) for path in self._paths]
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+    def _take(self) -> Ruling:
+        for policy in self._policies:
+            if self._on_new is not None:
+                self._on_new(policy.version, policy.name, policy.source)
+        return Ruling(*self._policies)
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp(path) for path in self._paths]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from guardrails.types import Action, Exchange, Failure, Reason, Stage
+from guardrails.types import Action, Exchange, Failure, Reason, Stage, strictest
 
 
 def categories(reasons: Iterable[Reason]) -> list[str]:
@@ -31,6 +31,8 @@ def filter_results(reasons: Iterable[Reason]) -> dict[str, Any]:
         result = results.setdefault(reason.label, {"filtered": False, "detected": True})
         result["filtered"] = result["filtered"] or reason.action is Action.BLOCK
         result["redacted"] = result.get("redacted", False) or reason.action is Action.REDACT
+        if reason.advised is not None:
+            result["advised"] = strictest((reason.advised, Action(result.get("advised", "allow"))))
     return results
 
 

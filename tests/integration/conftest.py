@@ -27,12 +27,13 @@ RULE = """
     action: {action}
     on_error: block
     restore: {restore}
+    mode: {mode}
 """
 
 
 def policy_text(*rules: dict[str, str]) -> str:
     """A policy of rules, of patterns by default; each needs `id`, `label`, `stage`, `action`."""
-    defaults = {"detector": "patterns", "restore": "false"}
+    defaults = {"detector": "patterns", "restore": "false", "mode": "enforce"}
     written = "".join(RULE.format(**{**defaults, **rule}) for rule in rules)
     return f"name: test\nblocked_message: Declined.\nrules:{written or ' []'}"
 

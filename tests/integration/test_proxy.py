@@ -547,3 +547,26 @@ async def test_hidden_values_are_never_another_callers(serve: Serve):
                 answers = await asyncio.gather(*(one(ai, number) for number in range(200)))
     assert all(answer == f"Echo: {said}" for said, answer in answers)
     assert all("@example.org" not in request.body.decode() for request in model.requests)
+
+
+async def test_a_rule_that_advises_tells_and_lets_pass(serve: Serve):
+    rule = {**BLOCK_INPUT, "mode": "advise"}
+    async with fakes.upstream() as model, serve(model.url, rules=(rule,)) as b:
+        answer = await post(b, json={"model": "small", "messages": BAD})
+    assert answer.json()["choices"][0]["message"]["content"] == "Echo: Please say xyzzy."
+    assert answer.headers["x-guardrail-decision"] == "flag"
+    assert answer.headers["x-guardrail-advised"] == "block"
+
+
+async def test_a_second_policy_in_shadow_is_only_recorded(serve: Serve, tmp_path):
+    other = tmp_path / "next.yaml"
+    other.write_text(policy_text(BLOCK_INPUT).replace("name: test", "name: next"))
+    async with fakes.upstream() as model, serve(model.url, shadow_policy=other) as b:
+        answer = await post(b, json={"model": "small", "messages": BAD})
+        (row,) = await b.rows(1)
+    assert answer.headers["x-guardrail-decision"] == "allow"
+    assert "x-guardrail-categories" not in answer.headers
+    (reason,) = row["reasons"]
+    assert reason["shadow"] is True
+    assert reason["rule"].startswith("next@")
+    assert row["decision"] == "allow"

@@ -81,6 +81,35 @@ def test_a_shadow_rule_leaves_a_reason_and_changes_nothing():
 
 
 @pytest.mark.parametrize(
+    ("action", "done", "advised"),
+    [
+        ("flag", Action.FLAG, None),
+        ("redact", Action.FLAG, Action.REDACT),
+        ("block", Action.FLAG, Action.BLOCK),
+    ],
+)
+def test_a_rule_that_advises_tells_what_it_would_have_done_and_flags(action, done, advised):
+    verdict = decide([rule(mode="advise", action=action)], [check(Detection("insult", 0.9))])
+    assert verdict.action is done
+    assert [reason.advised for reason in verdict.reasons] == [advised]
+    failed = decide([rule(mode="advise", action=action)], [check(error="late")])
+    assert failed.action is Action.FLAG
+    assert failed.reasons[0].advised is Action.BLOCK
+
+
+def test_a_second_policy_in_shadow_is_recorded_under_its_own_name():
+    strict = Policy(name="strict", rules=(rule(threshold=0.1),))
+    ruling = Ruling(Policy(name="p", rules=(rule(),)), strict)
+    verdict = ruling.decide(
+        [check(Detection("insult", 0.3))], (USER,), side=Stage.INPUT, route="r", caller=CALLER
+    )
+    assert verdict.action is Action.ALLOW
+    (reason,) = verdict.reasons
+    assert (reason.rule, reason.shadow) == (f"{strict.label}:r", True)
+    assert ruling.label.startswith("p@")
+
+
+@pytest.mark.parametrize(
     ("scope", "holds"),
     [
         ({}, True),
@@ -174,6 +203,7 @@ def test_a_score_has_no_span_so_its_whole_text_is_redacted():
         ({"action": "flag", "on_error": "flag"}, False),
         ({"action": "flag", "on_error": "block"}, True),
         ({"mode": "shadow"}, False),
+        ({"mode": "advise"}, False),
         ({"stage": ["input"]}, False),
         ({"routes": ("other",)}, False),
     ],

@@ -63,6 +63,21 @@ def test_a_file_that_vanishes_changes_nothing(path):
     assert store.last_error
 
 
+def test_a_shadow_policy_is_read_reloaded_and_refused_with_the_first(path, tmp_path):
+    told, other = [], tmp_path / "next.yaml"
+    other.write_text(POLICY.replace("strict", "next"))
+    store = PolicyStore(path, KNOWN, lambda *news: told.append(news[1]), shadow=other)
+    assert told == ["strict", "next"]
+    first = store.current
+    rewrite(other, "nonsense")
+    assert not store.reload_if_changed()
+    assert store.last_error
+    rewrite(other, POLICY.replace("strict", "next").replace("0.5", "0.2"))
+    assert store.reload_if_changed()
+    assert store.current is not first
+    assert store.current.label == first.label
+
+
 async def test_the_file_is_watched(path, monkeypatch):
     monkeypatch.setattr("guardrails.policy.store.RELOAD_SECONDS", 0.01)
     store = PolicyStore(path, KNOWN)

@@ -34,6 +34,16 @@ def test_what_was_found_is_told_with_the_side_it_was_found_on():
     assert "content_filter_results" not in exchange.completion["choices"][0]
 
 
+def test_what_a_rule_only_advises_is_told_beside_what_was_found():
+    exchange = exchange_with(make_reason(action=Action.FLAG, advised=Action.BLOCK))
+    assert results.side_results(exchange, Stage.INPUT)["insult"] == {
+        "filtered": False,
+        "detected": True,
+        "redacted": False,
+        "advised": "block",
+    }
+
+
 def test_a_failure_is_openais_envelope():
     failure = Failure("model_not_found", "No such model.", 404, "invalid_request_error", "model")
     assert results.error_body(failure) == {
