@@ -28,10 +28,10 @@ class Lengths:
         self.threads: set[int] = set()
 
     def detect(self, texts: Sequence[str]) -> np.ndarray:
+        self.threads.add(threading.get_ident())
         self.entered.set()
         self.gate.wait(10)
         self.batches.append(list(texts))
-        self.threads.add(threading.get_ident())
         if any("poison" in text for text in texts):
             raise RuntimeError("secret text of the caller")
         return np.array([[len(text) / 1_000] for text in texts], np.float32)
@@ -174,6 +174,10 @@ def test_a_model_that_allows_it_runs_in_several_threads(
     model.gate.clear()
     for number in range(30):
         lane.submit(["x" * (number + 1)] * 3, soon(), answers.to(number))
+    # The first thread waits at the gate, so only another one can take the next batch.
+    until = soon()
+    while len(model.threads) < 2 and time.monotonic() < until:
+        time.sleep(0.001)
     model.gate.set()
     for number, outcome in answers.take(30).items():
         assert isinstance(outcome, Rows)
