@@ -80,7 +80,8 @@ class App:
         stack.push_async_callback(pool.aclose)
         if settings.database_url is None:
             raise ConfigError("There is no database: set BANISTER_DATABASE_URL or `banister up`.")
-        cipher = make_cipher(settings.log_keys, key_secret(settings))
+        secret = key_secret(settings)
+        cipher = make_cipher(settings.log_keys, secret)
         log = ExchangeLog(
             settings.database_url,
             settings.log_queue_records,
@@ -92,7 +93,7 @@ class App:
         )
         await log.start()
         stack.push_async_callback(log.stop)
-        keys = KeyRing(settings.database_url, key_secret(settings))
+        keys = KeyRing(settings.database_url, secret)
         await keys.start()
         stack.push_async_callback(keys.stop)
         inference = self._inference()
@@ -128,12 +129,13 @@ class App:
                 settings.privacy,
                 known=known,
                 finders=[n for n in checker.known if _runs_in(settings, n) == "loop"],
-                secret=key_secret(settings),
+                secret=secret,
             ),
         )
+        access = Access(keys)
         self._proxy = Proxy(
             pipeline=pipeline,
-            access=Access(keys),
+            access=access,
             now=lambda: datetime.now(UTC),
             new_id=lambda: str(uuid_utils.uuid7()),
             most_body_bytes=settings.max_body_bytes,
@@ -142,7 +144,7 @@ class App:
             most_at_once=settings.max_concurrency,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        self._rest = rest_app(Parts(pool, log, policies, checker, self._proxy, Access(keys)))
+        self._rest = rest_app(Parts(pool, log, policies, checker, self._proxy, access))
         # What lives as long as the process need not be looked at by every full collection, which
         # would hold the event loop for tens of milliseconds.
         gc.collect()
