@@ -19,7 +19,7 @@ COPY --from=wheel /wheels /wheels
 WORKDIR /var/lib/banister
 
 FROM base AS banister
-RUN pip install --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[inference,ingest,monitoring]"
+RUN pip install --constraint /tmp/constraints.txt "$(ls /wheels/*.whl)[inference,ingest,monitoring,dashboards,telemetry]"
 USER banister
 ENV BANISTER_DATA_DIR=/var/lib/banister/data BANISTER_HOST=0.0.0.0
 RUN mkdir data

