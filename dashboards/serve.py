@@ -8,7 +8,7 @@ import uvicorn
 
 from dashboards.app import create
 from guardrails.database import migrate
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 from msgspec import Struct
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.errors import ConfigError
 from guardrails.settings import Settings
 

@@ -7,7 +7,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import create_engine, pool
 
-from guardrails.database_url import sqlalchemy_url
+from guardrails.database.url import sqlalchemy_url
 from guardrails.exchange_log.upkeep_tables import metadata
 from guardrails.settings import Settings
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.database import make_engine, migrate
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
 from monitoring.jobs import Job, load, load_all
 from monitoring.run import run

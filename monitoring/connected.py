@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 
 
 @asynccontextmanager

@@ -15,8 +15,8 @@ from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.database import make_engine, migrate
-from guardrails.database_url import libpq_url
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
+from guardrails.database.url import libpq_url
 
 TEMPLATE = "template_migrated"
 

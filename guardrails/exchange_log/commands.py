@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from guardrails.database import migrate, open_database
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log import erasure, holds
 from guardrails.exchange_log.chain import seal_secret, sealer_of
 from guardrails.exchange_log.cipher import make_cipher

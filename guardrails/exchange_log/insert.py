@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.partitions import make_partitions
 
 logger = logging.getLogger(__name__)

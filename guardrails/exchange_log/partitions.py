@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import psycopg
 from psycopg import sql
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 
 DAYS_AHEAD = 7
 PARTITION_LOCK = 0x65786368  # "exch"

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from guardrails.database import make_engine, migrate
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
 from guardrails.grounding.ingest import Found, Outcome, Result, find_files, prune
 from guardrails.grounding.ingest import ingest as take_in
 from guardrails.grounding.retrieve import Embed

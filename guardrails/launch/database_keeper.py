@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from guardrails.embedded_postgres import EmbeddedPostgres, start_embedded
+from guardrails.database.embedded import EmbeddedPostgres, start_embedded
 from guardrails.errors import ConfigError
 
 LOOK_SECONDS = 1.0

@@ -16,7 +16,7 @@ from rich.console import Console
 from sqlalchemy.engine import make_url
 
 from guardrails.database import migrate
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.demo import model as demo_model
 from guardrails.errors import ConfigError
 from guardrails.launch.addresses import free_port, require_free

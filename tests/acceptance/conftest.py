@@ -20,7 +20,7 @@ import pytest
 from openai import OpenAI
 from psycopg.rows import dict_row
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.demo import model as demo_model
 from guardrails.launch.addresses import free_port
 

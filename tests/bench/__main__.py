@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from guardrails.database import migrate
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
 from guardrails.launch.addresses import free_port
 from tests.bench import log, measure, report, streams
 from tests.bench.peers import (

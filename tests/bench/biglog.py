@@ -21,8 +21,8 @@ import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from guardrails.database import make_engine, migrate
-from guardrails.database_url import libpq_url
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log import query
 from guardrails.exchange_log.partitions import make_partitions
 from guardrails.exchange_log.rollups import catch_up, overview

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from guardrails.database import migrate
-from guardrails.database_url import libpq_url
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.record import encode
 from guardrails.exchange_log.spool import Spool
 from guardrails.exchange_log.spool_directory import create

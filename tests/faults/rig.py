@@ -22,8 +22,8 @@ import psycopg
 from psycopg import sql
 
 from guardrails.database import migrate
-from guardrails.database_url import libpq_url
-from guardrails.embedded_postgres import EmbeddedPostgres, start_embedded
+from guardrails.database.embedded import EmbeddedPostgres, start_embedded
+from guardrails.database.url import libpq_url
 
 CHECKOUT = Path(__file__).parent.parent.parent
 POLICY = """

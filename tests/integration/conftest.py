@@ -15,7 +15,7 @@ import uvicorn
 from psycopg.rows import dict_row
 
 from guardrails.app import App
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.settings import Settings, UpstreamSettings
 
 RULE = """

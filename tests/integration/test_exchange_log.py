@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.insert import BATCH_RECORDS
 from guardrails.exchange_log.partitions import make_partitions_at, partition_name
 from guardrails.exchange_log.writer import ExchangeLog

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.commands import erase, export, retention, verify
 from guardrails.exchange_log.export import LEFT_OUT
 from guardrails.exchange_log.writer import ExchangeLog

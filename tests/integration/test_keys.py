@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from guardrails.commands.keys import keys
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.keys import KeyRing, create_key, list_keys, revoke_key
 
 SECRET = b"a secret of the tests"

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log import query
 from guardrails.exchange_log.cipher import make_cipher
 from guardrails.keys import key_secret

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from guardrails.checks import Checker
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.detectors import askers_of
 from guardrails.types import Check, Segment, Stage
 from tests import fakes

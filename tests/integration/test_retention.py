@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import pytest
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.chain import Sealer
 from guardrails.exchange_log.erasure import Target, erase, names_of
 from guardrails.exchange_log.holds import end_user_key, hold, holding, release

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 from guardrails.errors import ConfigError
 from guardrails.exchange_log.chain import Sealer
 from guardrails.exchange_log.one_row import one_row

@@ -4,7 +4,7 @@ import psycopg
 from click.testing import CliRunner
 
 from guardrails.commands.migrate import migrate
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 
 
 def test_an_empty_database_gets_its_tables_and_a_second_run_is_fine(make_database, monkeypatch):

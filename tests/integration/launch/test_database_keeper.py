@@ -13,7 +13,7 @@ import psutil
 import psycopg
 import pytest
 
-from guardrails.database_url import libpq_url
+from guardrails.database.url import libpq_url
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from guardrails.embedded_postgres import start_embedded
-from guardrails.postgres_warden import running
+from guardrails.database.embedded import start_embedded
+from guardrails.database.warden import running
 
 HOLD = (
     "import sys, time; from pathlib import Path; "
-    "from guardrails.embedded_postgres import start_embedded; "
+    "from guardrails.database.embedded import start_embedded; "
     "held = start_embedded(Path(sys.argv[1]), options={'fsync': 'off'}); "
     "print(held.pid, flush=True); time.sleep(600)"
 )
@@ -103,7 +103,7 @@ def test_a_holder_that_is_killed_while_the_server_starts_leaves_none(hold, data_
 
 def test_after_an_orderly_stop_the_warden_is_gone_at_once(data_dir):
     held = start_embedded(data_dir, options={"fsync": "off"})
-    assert any("postgres_warden" in " ".join(told) for told in on(data_dir))
+    assert any("warden.py" in " ".join(told) for told in on(data_dir))
     held.stop()
     assert on(data_dir) == []
 

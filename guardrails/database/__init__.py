@@ -1,4 +1,8 @@
-"""How do the rooms reach Postgres, and how does its schema come to the newest version?"""
+"""How do the rooms reach Postgres, and how does its schema come to the newest version?
+
+SQLAlchemy and Alembic are imported where they are needed: the exchange log and the keys need
+neither, and a proxy is smaller without them.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from guardrails.database_url import libpq_url, sqlalchemy_url
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
+from guardrails.database.url import libpq_url, sqlalchemy_url
 from guardrails.errors import ConfigError
 from guardrails.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +50,8 @@ def make_engine(url: str, **options: Any) -> AsyncEngine:
     `options` go to SQLAlchemy's `create_async_engine`. Connections are tested before use, so that a
     restart of Postgres costs one reconnect and no error.
     """
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     defaults: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 5}
     return create_async_engine(sqlalchemy_url(url), **{**defaults, **options})
 
@@ -57,7 +65,6 @@ def migrate(url: str, *, revision: str = "head") -> None:
     Errors: psycopg.OperationalError where Postgres cannot be reached; sqlalchemy's where a step
     fails: then its transaction is rolled back whole.
     """
-    # Alembic takes 0.2 s to import, and a proxy that does not migrate never needs it.
     from alembic import command
 
     with closing(psycopg.connect(libpq_url(url), autocommit=True)) as connection:

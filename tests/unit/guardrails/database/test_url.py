@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails.database_url import libpq_url, sqlalchemy_url
+from guardrails.database.url import libpq_url, sqlalchemy_url
 from guardrails.errors import ConfigError
 
 

