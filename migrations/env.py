@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import create_engine, pool
 
 from guardrails.database.url import sqlalchemy_url
-from guardrails.exchange_log.upkeep_tables import metadata
+from guardrails.exchange_log.all_tables import metadata
 from guardrails.settings import Settings
 
 PARTITIONS = ("exchanges_", "exchange_texts_")

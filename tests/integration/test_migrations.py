@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from guardrails.database import alembic_config, migrate
 from guardrails.database.url import libpq_url
-from guardrails.exchange_log.upkeep_tables import metadata
+from guardrails.exchange_log.all_tables import metadata
 from guardrails.exchange_log.writer import ExchangeLog
 from tests.factories import make_blocked, make_exchange
 
