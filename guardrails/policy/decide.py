@@ -68,7 +68,7 @@ class Ruling:
         return [
             rule
             for rule in self._rules
-            if _holds(rule, route, caller)
+            if holds(rule, route, caller)
             and rule.mode == "enforce"
             and not stages.isdisjoint(rule.stage)
             and (rule.action is not Action.FLAG or rule.on_error is Action.BLOCK)
@@ -104,7 +104,7 @@ class Ruling:
                 seen = [
                     detection
                     for detection in found.get((rule.detector, rule.label), ())
-                    if _kind(segments[detection.segment]) in kinds
+                    if kind_of(segments[detection.segment]) in kinds
                 ]
                 reasons += _apply(rule, side, seen, segments)
         action = strictest(reason.action for reason in reasons if not reason.shadow)
@@ -118,9 +118,9 @@ class Ruling:
             if len(self._at_stake) >= _MOST_SCOPES:
                 self._at_stake.clear()
             at_stake = self._at_stake[scope] = AtStake(
-                (rule, frozenset(kind for kind in kinds if _covers(rule, kind)))
+                (rule, frozenset(kind for kind in kinds if covers(rule, kind)))
                 for rule in self._rules
-                if _holds(rule, route, caller)
+                if holds(rule, route, caller)
             )
         return at_stake
 
@@ -143,7 +143,8 @@ class AtStake:
         self.detectors = frozenset(rule.detector for rule, _ in self.rules)
 
 
-def _holds(rule: Rule, route: str, caller: Caller) -> bool:
+def holds(rule: Rule, route: str, caller: Caller) -> bool:
+    """Whether a rule is for these callers of this route."""
     return (
         (rule.routes is None or route in rule.routes)
         and (rule.tenants is None or caller.tenant in rule.tenants)
@@ -151,11 +152,13 @@ def _holds(rule: Rule, route: str, caller: Caller) -> bool:
     )
 
 
-def _kind(segment: Segment) -> Kind:
+def kind_of(segment: Segment) -> Kind:
+    """What a rule asks of where a text stands."""
     return segment.stage, segment.role
 
 
-def _covers(rule: Rule, kind: Kind) -> bool:
+def covers(rule: Rule, kind: Kind) -> bool:
+    """Whether a rule looks at texts of this kind."""
     stage, role = kind
     return stage in rule.stage and (rule.roles is None or role in rule.roles)
 

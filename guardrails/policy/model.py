@@ -73,8 +73,11 @@ class Policy(BaseModel):
         return f"{self.name}@{self.version}"
 
 
-def parse_policy(text: str, known: Known) -> Policy:
-    """A policy from YAML; raises ConfigError that names every fault and what would be right."""
+def parse_policy(text: str, known: Known | None) -> Policy:
+    """A policy from YAML; raises ConfigError that names every fault and what would be right.
+
+    Without `known` (a replay loads no detector) it is not held against the detectors' labels.
+    """
     try:
         data = yaml.safe_load(text)
         policy = Policy.model_validate(data)
@@ -87,7 +90,7 @@ def parse_policy(text: str, known: Known) -> Policy:
     return policy
 
 
-def read_policy(path: Path, known: Known) -> Policy:
+def read_policy(path: Path, known: Known | None) -> Policy:
     """The policy in a file; a missing file is a ConfigError too."""
     try:
         text = path.read_text()
@@ -105,10 +108,10 @@ def detectors_named(path: Path) -> set[str]:
         raise ConfigError(f"The policy cannot be read: {error}") from error
 
 
-def _fault(rule: Rule, known: Known) -> str | None:
-    if rule.detector not in known:
+def _fault(rule: Rule, known: Known | None) -> str | None:
+    if known is not None and rule.detector not in known:
         return f"{rule.id}: no detector {rule.detector!r}; there are {', '.join(sorted(known))}"
-    if rule.label not in known[rule.detector]:
+    if known is not None and rule.label not in known[rule.detector]:
         labels = ", ".join(known[rule.detector])
         return f"{rule.id}: {rule.detector} has no label {rule.label!r}; it has {labels}"
     if rule.action is Action.ALLOW:

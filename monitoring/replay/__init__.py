@@ -1,0 +1,1 @@
+"""What would another policy have decided about the exchanges that were logged?"""
