@@ -1,0 +1,1 @@
+"""From an alert to a better model: dataset, tuning, evaluation, registration, each on record."""
