@@ -27,6 +27,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "guardrails/training/export.py": "training/test_command.py loads what the verb exported",
     "guardrails/exchange_log/people_tables.py": "test_migrations.py holds it to the real schema",
     "guardrails/exchange_log/retraining_tables.py": "test_migrations.py holds it to the schema",
+    "guardrails/exchange_log/rollout_tables.py": "test_migrations.py holds it to the schema",
     "guardrails/exchange_log/upkeep_tables.py": "test_migrations.py holds it to the real schema",
     "migrations/env.py": "Alembic runs it, in every test that has a migrated database",
 }
