@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Protocol
 
+from guardrails import seams
 from guardrails.checks import Checker
 from guardrails.completion import Asked, Model, let_go
 from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable
@@ -212,8 +213,8 @@ class Pipeline:
             checks = await self._outputs.run(exchange, ruling, stream)
         else:
             needed = self._needed(exchange, ruling) - {check.detector for check in known}
-            checks = known + await self._checker.run(
-                needed, segments, side, timeout_seconds=self._check_seconds
+            checks = known + await seams.measure(
+                self._checker, needed, segments, timeout_seconds=self._check_seconds
             )
         if not checks:
             return exchange

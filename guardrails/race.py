@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from guardrails import seams
 from guardrails.checks import Checker
 from guardrails.policy.decide import Ruling
 from guardrails.types import Action, Check, Exchange, Stage
@@ -36,7 +37,7 @@ async def at_once(
     )
     if not slow or cuts:
         return NOTHING_KNOWN
-    checks = await checker.run(finders, exchange.inputs, Stage.INPUT, timeout_seconds=seconds)
+    checks = await seams.measure(checker, finders, exchange.inputs, timeout_seconds=seconds)
     later = tuple(Check(name, "", Stage.INPUT, skipped="not yet") for name in slow)
     verdict = ruling.decide(
         checks + later,
