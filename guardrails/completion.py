@@ -14,6 +14,7 @@ from msgspec import Struct
 from guardrails.errors import UpstreamError
 from guardrails.output_check import OutputCheck
 from guardrails.policy.decide import Ruling
+from guardrails.seams import prefill
 from guardrails.streams.guard import StreamGuard
 from guardrails.types import Exchange, Failure
 from guardrails.upstream.answer import Answer
@@ -135,6 +136,7 @@ class Model:
             if answer.status != 200:
                 return refused(exchange, answer, await self._read(answer), spoken)
             stream.hold = self._outputs.hold(exchange, ruling, hidden=bool(stream.vault))
+            stream.prefill = prefill(exchange.inputs)
             completion = await stream.run(
                 spoken.chunks(answer.upstream, answer),
                 exchange,

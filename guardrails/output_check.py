@@ -17,8 +17,9 @@ from guardrails.checks import Checker
 from guardrails.errors import GuardUnavailable
 from guardrails.grounding import cite
 from guardrails.policy.decide import Ruling, only_unchecked
+from guardrails.seams import prefill
 from guardrails.streams.guard import Hold, Look, Looked, StreamGuard
-from guardrails.streams.lanes import Slice
+from guardrails.streams.lanes import Slice, goes_on
 from guardrails.text.clauses import pieces
 from guardrails.text.unfinished import unfinished_from
 from guardrails.types import Action, Check, Detection, Exchange, Reason, Segment, Stage, Verdict
@@ -119,7 +120,7 @@ class OutputCheck:
                 self._checker,
                 (needed | (self._always(exchange) if segments else frozenset())) - {cite.DETECTOR},
                 segments,
-                *slices_of(segments),
+                *slices_of(segments, prefill(exchange.inputs)),
                 timeout_seconds=self._seconds,
             )
         if cite.DETECTOR not in needed:
@@ -135,14 +136,17 @@ class OutputCheck:
         )
 
 
-def slices_of(segments: Sequence[Segment]) -> tuple[list[Slice], list[Slice]]:
-    """Whole texts as a finder reads them, and as a scorer does."""
-    finders = [Slice(n, 0, len(s.text), s.text) for n, s in enumerate(segments)]
-    scorers = [
-        Slice(number, start, end, segment.text[start:end])
-        for number, segment in enumerate(segments)
-        for start, end in pieces(segment.text)
-    ]
+def slices_of(segments: Sequence[Segment], prefill: str = "") -> tuple[list[Slice], list[Slice]]:
+    """Whole texts as a finder reads them, and as a scorer does; with the `prefill` before them."""
+    finders, scorers = [], []
+    for number, segment in enumerate(segments):
+        begun = prefill if goes_on(segment) else ""
+        text, before = begun + segment.text, len(begun)
+        finders.append(Slice(number, -before, len(segment.text), text))
+        scorers += [
+            Slice(number, start, end, text[before + start : before + end])
+            for start, end in pieces(segment.text, before)
+        ]
     return finders, scorers
 
 
@@ -265,8 +269,12 @@ def _placed(check: Check, slices: Sequence[Slice]) -> Check:
     detections = []
     for hit in check.detections:
         part = slices[hit.segment]
-        span: tuple[int | None, int | None] = (None, None)
-        if hit.start is not None and hit.end is not None:
-            span = (part.start + hit.start, part.start + hit.end)
-        detections.append(Detection(hit.label, hit.score, part.number, *span, hit.evidence))
+        if hit.start is None or hit.end is None:
+            detections.append(Detection(hit.label, hit.score, part.number, evidence=hit.evidence))
+        elif part.start + hit.end > 0:
+            span = max(part.start + hit.start, 0), part.start + hit.end
+            detections.append(Detection(hit.label, hit.score, part.number, *span, hit.evidence))
+        else:
+            # It lies in what the caller gave, before the answer begins.
+            detections.append(Detection(hit.label, 0.0, part.number))
     return _with(check, tuple(detections))

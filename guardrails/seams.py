@@ -71,6 +71,23 @@ def seams(segments: Sequence[Segment]) -> list[Seam]:
     return found
 
 
+def prefill(segments: Sequence[Segment]) -> str:
+    """The end of the beginning that a request gives its answer; empty where the assistant's turn is
+    not the last.
+    """
+    said = ""
+    for segment in reversed(segments):
+        if segment.role == "tool_definition":
+            continue
+        if segment.role != "assistant" or segment.stage is not Stage.INPUT:
+            break
+        if segment.pointer[-1] in _SPOKEN:
+            said = segment.text + said
+        if len(said) >= REACH_CHARACTERS:
+            break
+    return said[-REACH_CHARACTERS:]
+
+
 async def measure(
     checker: Checker,
     detectors: Collection[str],

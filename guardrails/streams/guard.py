@@ -21,14 +21,14 @@ import orjson
 from msgspec import Struct
 
 from guardrails.errors import UpstreamError
-from guardrails.streams.events import Event, only, without_logprobs
+from guardrails.streams.events import Event, as_it_leaves, only
 from guardrails.streams.heartbeat import Heartbeat
-from guardrails.streams.lanes import Edit, Growing, Slice
+from guardrails.streams.lanes import Edit, Growing, Slice, goes_on
 from guardrails.types import Action, Check, Exchange, Reason, Segment, Verdict
 from guardrails.vault import Vault, holds_json
 from guardrails.wire import sse
 from guardrails.wire.deltas import Lane
-from guardrails.wire.pointers import Pointer, replaced
+from guardrails.wire.pointers import Pointer
 
 
 class Sink(Protocol):
@@ -101,6 +101,7 @@ class StreamGuard:
         self._busy = False
         self.hold = Hold.WHOLE
         self.notice = ""
+        self.prefill = ""
         self.vault = Vault()
         self.started = False
         self.checks: list[Check] = []
@@ -151,7 +152,8 @@ class StreamGuard:
             usage = bool(wanted.get("include_usage"))
             events = list(self._wire.unfold(answer, include_usage=usage))
         else:
-            events = [*self._addenda(exchange), *map(self._shown, self._held)]
+            rest = (as_it_leaves(event, self._stopped) for event in self._held)
+            events = [*self._addenda(exchange), *rest]
         frames = [self._wire.frame(event) for event in events if event is not None]
         await self._last(b"".join(frames) + self._wire.END)
 
@@ -238,7 +240,8 @@ class StreamGuard:
         for delta in self._wire.deltas(body) if self.hold is Hold.PIECES else ():
             lane = self._lanes.get(delta.lane)
             if lane is None:
-                lane = self._lanes[delta.lane] = Growing(len(self._lanes), delta.lane)
+                begun = self.prefill if goes_on(delta.lane) else ""
+                lane = self._lanes[delta.lane] = Growing(len(self._lanes), delta.lane, begun)
             waits |= lane.grow(delta.text)
             texts.append((lane, lane.length, delta))
         self._held_bytes += len(data)
@@ -277,7 +280,9 @@ class StreamGuard:
             if lane.lane.index not in self._stopped:
                 held = lane.held()
                 lane.cut_out([*edits.get(lane.number, ()), *self._put_back(lane, held)])
-                lane.let_go(min(live_from(held), self.vault.live_from(held)))
+                begun = lane.begun()
+                live = max(live_from(begun + held) - len(begun), 0)
+                lane.let_go(min(live, self.vault.live_from(held)))
 
     def _put_back(self, lane: Growing, held: str) -> Iterator[Edit]:
         segment = self.segments[lane.number]
@@ -298,7 +303,7 @@ class StreamGuard:
             for lane, _, _ in event.texts:
                 if lane.lane.index not in self._stopped:
                     self._said.add(lane.lane.index)
-            shown = self._shown(event)
+            shown = as_it_leaves(event, self._stopped)
             if shown is not None:
                 if self._sent is not None:
                     self._sent.add(shown)
@@ -329,25 +334,6 @@ class StreamGuard:
             end <= lane.safe or lane.lane.index in self._stopped for lane, end, _ in event.texts
         )
 
-    def _shown(self, event: Event) -> dict[str, Any] | None:
-        """An event as it leaves: without what was cut out, and without the choices that ended."""
-        body = event.body
-        changes: dict[Pointer, str] = {}
-        for lane, end, delta in event.texts:
-            shown = lane.shown(end - len(delta.text), delta.text)
-            if shown != delta.text:
-                changes[delta.pointer] = shown
-        if changes:
-            body = without_logprobs(replaced(body, changes))
-        if not self._stopped:
-            return body
-        choices = body.get("choices")
-        if not isinstance(choices, list):
-            # A protocol without choices has one answer, and that one was stopped.
-            return None
-        left = [c for c in choices if c.get("index", 0) not in self._stopped]
-        return {**body, "choices": left} if left or not choices else None
-
     def _whole(self, exchange: Exchange) -> dict[str, Any] | None:
         """The answer that stands for the stream's own events, where they do not leave."""
         if not self._stopped and self.hold is not Hold.WHOLE:
@@ -368,7 +354,8 @@ class StreamGuard:
 
     def _endings(self, exchange: Exchange) -> list[dict[str, Any] | None]:
         """What is still held of the other choices, then how each one that was stopped ends."""
-        held = [self._shown(event) for event in self._held if self._may_leave(event)]
+        passed = filter(self._may_leave, self._held)
+        held = [as_it_leaves(event, self._stopped) for event in passed]
         said = self._stopped & self._said
         endings: list[dict[str, Any] | None] = []
         for released, choices in ((True, said), (False, self._stopped - said)):

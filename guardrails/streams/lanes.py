@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from guardrails.text.clauses import Cuts, Spans
+from guardrails.types import Segment, Stage
 from guardrails.wire.deltas import Lane
 
 CONTEXT_CHARACTERS = 64
 """How much of the text before a piece a finder sees: enough for a word's border or a 'not'."""
+
+
+def goes_on(text: Lane | Segment) -> bool:
+    """Whether a text of an answer goes on from the beginning that the caller gave it."""
+    spoken = text.stage is Stage.OUTPUT and text.role == "assistant"
+    return spoken and text.pointer[-1] in ("content", "text")
 
 
 class Slice(Struct, frozen=True):
@@ -34,22 +41,23 @@ class Growing:
     """One lane. Offsets count from the lane's beginning; of its text only the tail is kept.
 
     `read` is the end of the last piece that was read and let pass, `safe` the place up to which the
-    text may leave: `read`, or before it where a match may still be growing.
+    text may leave: `read`, or before it where a match may still be growing. What the text goes on
+    from (`begun`) lies before its beginning, at negative offsets: it is read, and never let out.
     """
 
     __slots__ = ("_base", "_cuts", "_edits", "_spans", "_tail", "_unread", "lane", "length",
                  "number", "read", "safe")  # fmt: skip
 
-    def __init__(self, number: int, lane: Lane) -> None:
+    def __init__(self, number: int, lane: Lane, begun: str = "") -> None:
         self.number = number
         self.lane = lane
         self.length = 0
         self.read = 0
         self.safe = 0
-        self._base = 0
-        self._tail = ""
+        self._base = -len(begun)
+        self._tail = begun
         self._cuts = Cuts()
-        self._spans = Spans()
+        self._spans = Spans(len(begun))
         self._unread: list[int] = []
         self._edits: list[Edit] = []
 
@@ -80,16 +88,22 @@ class Growing:
         for cut in cuts:
             scorers += [self._slice(start, end) for start, end in self._spans.at(cut)]
             self.read = cut
-        start = max(self._base, self.safe - CONTEXT_CHARACTERS)
+        start = max(self._base, self.safe - CONTEXT_CHARACTERS) if self.safe else self._base
         return self._slice(start, cuts[-1]), scorers
 
     def held(self) -> str:
         """What was read and has not been let go."""
         return self._tail[self.safe - self._base : self.read - self._base]
 
+    def begun(self) -> str:
+        """What the held text goes on from, while none of it has left."""
+        return "" if self.safe else self._tail[: -self._base]
+
     def let_go(self, characters: int) -> None:
         """So much of what is held may leave."""
         self.safe += characters
+        if not self.safe:
+            return
         keep_from = max(self._base, min(self.safe - CONTEXT_CHARACTERS, self._spans.keep_from))
         self._tail = self._tail[keep_from - self._base :]
         self._base = keep_from

@@ -84,10 +84,12 @@ class Spans:
     Cost: at most 2 + LONGER_SHARE characters are read for each of the text's.
     """
 
-    __slots__ = ("_before", "_last", "_longer_at", "_spent")
+    __slots__ = ("_before", "_begin", "_last", "_longer_at", "_spent")
 
-    def __init__(self) -> None:
-        self._before = 0
+    def __init__(self, begun: int = 0) -> None:
+        """The text goes on from `begun` characters that were said before it."""
+        self._begin = -begun
+        self._before = -begun
         self._last = 0
         self._spent = 0
         self._longer_at = FIRST_LONGER
@@ -95,7 +97,7 @@ class Spans:
     @property
     def keep_from(self) -> int:
         """The first character that a later span may still begin with."""
-        return max(0, min(self._before, self._last - MOST_LONGER))
+        return max(self._begin, min(self._before, self._last - MOST_LONGER))
 
     def at(self, cut: int) -> list[tuple[int, int]]:
         """The spans that end at the next cut."""
@@ -110,7 +112,9 @@ class Spans:
         return spans
 
 
-def pieces(text: str) -> list[tuple[int, int]]:
-    """All that a model reads of a whole text, as (start, end)."""
-    cuts, spans = Cuts(), Spans()
+def pieces(text: str, begun: int = 0) -> list[tuple[int, int]]:
+    """All that a model reads of a whole text, as (start, end); the first piece with the `begun`
+    characters that it goes on from.
+    """
+    cuts, spans = Cuts(), Spans(begun)
     return [span for cut in (*cuts.feed(text), *cuts.end()) for span in spans.at(cut)]

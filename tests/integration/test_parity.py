@@ -46,6 +46,10 @@ def chat_tool(**function: Any) -> dict[str, Any]:
     return {"tools": [{"type": "function", "function": {"name": "look", **function}}]}
 
 
+def halves(value: str, kind: str = "text") -> list[dict[str, Any]]:
+    return [text(value[:6], kind), text(value[6:], kind)]
+
+
 def called(**block: Any) -> list[dict[str, Any]]:
     return [{"type": "tool_use", "id": "t1", "name": "look", "input": {}, **block}]
 
@@ -76,6 +80,8 @@ CHAT: dict[str, Build] = {
     "assistant turn": lambda t: turns(user("hi"), assistant(t), user("ho")),
     "prefill": lambda t: turns(user("hi"), assistant(t)),
     "part": lambda t: turns(user([text("hi"), text(t)])),
+    "split over turns": lambda t: turns(user(t[:6]), user(t[6:])),
+    "split over parts": lambda t: turns(user(halves(t))),
     "name": lambda t: turns({**user("hi"), "name": t}),
     "unknown field": lambda t: turns({**user("hi"), "new": [{"deep": t}]}),
     "call name": lambda t: turns(user("hi"), assistant(None, tool_calls=[chat_call(name=t)])),
@@ -98,6 +104,8 @@ MESSAGES: dict[str, Build] = {
     "assistant turn": lambda t: turns(user("hi"), assistant(t), user("ho")),
     "prefill": lambda t: turns(user("hi"), assistant(t)),
     "part": lambda t: turns(user([text("hi"), text(t)])),
+    "split over turns": lambda t: turns(user(t[:6]), user(t[6:])),
+    "split over parts": lambda t: turns(user(halves(t))),
     "unknown field": lambda t: turns(user([{**text("hi"), "new": [{"deep": t}]}])),
     "thinking": lambda t: turns(
         user("hi"),
@@ -131,6 +139,8 @@ RESPONSES: dict[str, Build] = {
     "earlier user turn": lambda t: items(user(t), user("hi")),
     "assistant turn": lambda t: items(user("hi"), assistant([text(t, "output_text")]), user("ho")),
     "part": lambda t: items(user([text("hi", "input_text"), text(t, "input_text")])),
+    "split over turns": lambda t: items(user(t[:6]), user(t[6:])),
+    "split over parts": lambda t: items(user(halves(t, "input_text"))),
     "unknown field": lambda t: items({**user("hi"), "new": [{"deep": t}]}),
     "reasoning": lambda t: items(
         user("hi"), {"type": "reasoning", "id": "r", "summary": [text(t, "summary_text")]}
@@ -240,6 +250,9 @@ def cited(said: str) -> list[dict[str, Any]]:
     return [{**text("fine"), "citations": [citation]}]
 
 
+PREFILL = "the xy"
+PREFILLED = turns(user("hi"), assistant(PREFILL))
+
 Answer = Callable[[str], fakes.Step]
 CHAT_ANSWERS: dict[str, Answer] = {
     "content": lambda t: fakes.chat(t),
@@ -258,6 +271,18 @@ ANSWERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Answer]]] = {
         {"text": lambda t: fakes.chat(t)},
     ),
     "messages translated": ("/v1/messages", "openai", turns(user("hi")), CHAT_ANSWERS),
+    "chat prefilled": (
+        "/v1/chat/completions",
+        "openai",
+        PREFILLED,
+        {"content": lambda t: fakes.chat(t.removeprefix(PREFILL))},
+    ),
+    "messages prefilled": (
+        "/v1/messages",
+        "anthropic",
+        PREFILLED,
+        {"text": lambda t: fakes_protocols.messages(t.removeprefix(PREFILL))},
+    ),
     "messages": (
         "/v1/messages",
         "anthropic",

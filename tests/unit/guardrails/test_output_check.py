@@ -14,7 +14,7 @@ from guardrails.policy.decide import Ruling
 from guardrails.policy.model import Policy, Rule
 from guardrails.redact import redacted
 from guardrails.streams.guard import Hold, StreamGuard
-from guardrails.types import Check, Detection, Segment, Stage
+from guardrails.types import Action, Check, Detection, Segment, Stage
 from guardrails.wire import chat
 from guardrails.wire.sse import DONE, Events
 from tests.factories import make_exchange
@@ -112,17 +112,30 @@ SAID = st.lists(
     min_size=1,
     max_size=14,
 )  # fmt: skip
+PREFILLS = st.sampled_from(
+    [
+        "",
+        "It is xy",
+        "Say xyzz",
+        "Write to a",
+        "mail a.b@",
+        "AKIAIOSFODNN7",
+        "a long beginning " * 4,
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(SAID, st.integers(1, 12))
-async def test_a_stream_has_the_detections_of_the_whole_answer(said, size):
+@given(SAID, st.integers(1, 12), PREFILLS)
+async def test_a_stream_has_the_detections_of_the_whole_answer(said, size, begun):
     text = "".join(said)
+    given = Segment(Stage.INPUT, "assistant", 1, ("messages", 1, "content"), begun)
     outputs, ruling = outputs_of(
         rule(action="redact"), rule(id="s", label="secret", action="redact")
     )
     guard = StreamGuard(chat, Sink(), 10**6)
     guard.hold = Hold.PIECES
+    guard.prefill = begun
 
     async def stream():
         for at in range(0, len(text), size):
@@ -133,7 +146,7 @@ async def test_a_stream_has_the_detections_of_the_whole_answer(said, size):
     answer = await guard.run(
         stream(), EXCHANGE, outputs.looker(EXCHANGE, ruling), outputs.live_from(EXCHANGE, ruling)
     )
-    exchange = EXCHANGE.evolve(outputs=chat.outputs(answer)[0])
+    exchange = EXCHANGE.evolve(inputs=(given,), outputs=chat.outputs(answer)[0])
     streamed = await outputs.run(exchange, ruling, guard)
     whole = await outputs.run(exchange, ruling, None)
 
@@ -156,3 +169,27 @@ async def test_a_stream_has_the_detections_of_the_whole_answer(said, size):
         if data != DONE:
             fold.add(orjson.loads(data))
     assert chat.outputs(fold.result())[0] == chat.outputs(shown)[0]
+
+
+@pytest.mark.parametrize(
+    ("begun", "text", "found"),
+    [
+        ("It is xy", "zzy, you see.", (0, 3)),
+        ("It is xyzz", "y", (0, 1)),
+        ("It is xyzzy", " and so on", None),
+        ("It is x", " and so on", None),
+    ],
+)
+async def test_what_the_caller_begins_and_the_model_ends_is_found_in_the_answers_part(
+    begun, text, found
+):
+    outputs, ruling = outputs_of(rule())
+    given = Segment(Stage.INPUT, "assistant", 1, ("messages", 1, "content"), begun)
+    exchange = EXCHANGE.evolve(inputs=(given,), outputs=(output(text),))
+    (check,) = await outputs.run(exchange, ruling, None)
+    spans = [(hit.start, hit.end) for hit in check.detections if hit.evidence is not None]
+    assert spans == ([] if found is None else [found])
+    verdict = ruling.decide(
+        [check], exchange.outputs, side=Stage.OUTPUT, route="default", caller=EXCHANGE.caller
+    )
+    assert verdict.action is (Action.ALLOW if found is None else Action.BLOCK)

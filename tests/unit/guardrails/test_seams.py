@@ -13,7 +13,7 @@ from guardrails.detectors import create
 from guardrails.policy.decide import Ruling
 from guardrails.policy.model import Policy, Rule
 from guardrails.redact import redacted
-from guardrails.seams import REACH_CHARACTERS, measure, seams
+from guardrails.seams import REACH_CHARACTERS, measure, prefill, seams
 from guardrails.types import Action, Caller, Segment, Stage
 from guardrails.vault import Vault
 from guardrails.wire import chat, messages, responses
@@ -34,6 +34,18 @@ def parts(*texts):
 def items(*texts):
     content = [{"type": "input_text", "text": text} for text in texts]
     return {"input": [{"role": "user", "content": content}]}
+
+
+def user(content):
+    return {"role": "user", "content": content}
+
+
+def assistant(content):
+    return {"role": "assistant", "content": content}
+
+
+def text(value):
+    return {"type": "text", "text": value}
 
 
 def rule(**changes):
@@ -158,3 +170,17 @@ def test_spans_lead_back_to_the_pieces_that_they_are_made_of():
     at = glued.text.index("xyzzy")
     assert glued.led_back(at, at + 5) == [(0, 301, 303), (1, 0, 2), (2, 0, 1)]
     assert spaced.text.endswith("xy zz y")
+
+
+@pytest.mark.parametrize(
+    ("said", "wire", "begun"),
+    [
+        ([user("a"), assistant("b c")], chat, "b c"),
+        ([user("a"), assistant([text("b"), text("c")])], messages, "bc"),
+        ([assistant("b"), user("a")], chat, ""),
+        ([assistant("b" * 999)], chat, "b" * REACH_CHARACTERS),
+    ],
+)
+def test_a_prefill_is_the_end_of_an_assistants_last_turn(said, wire, begun):
+    tools = [{"type": "function", "function": {"name": "f", "description": "d"}}]
+    assert prefill(wire.inputs({"messages": said, "tools": tools})[0]) == begun
