@@ -27,6 +27,8 @@ from guardrails.race import NOTHING_KNOWN, at_once
 from guardrails.redact import redacted
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
+from guardrails.text.groups import groups_in
+from guardrails.text.language import language_of
 from guardrails.types import (
     Check,
     Citation,
@@ -310,7 +312,7 @@ class Pipeline:
         Its answer may leave when this returns: the log has it as safe as was configured, or
         `failure` says log_unavailable.
         """
-        exchange = timed(exchange, began)
+        exchange = ended(exchange, began)
         try:
             kept = await self._log.keep(self._privacy.of(exchange, self._ruling().notices))
         except LogUnavailable as error:
@@ -319,7 +321,7 @@ class Pipeline:
 
     def abandon(self, exchange: Exchange, began: float) -> None:
         """Hand an exchange to the log whose caller has gone; nobody waits for it."""
-        exchange = timed(exchange.evolve(abandoned=True), began)
+        exchange = ended(exchange.evolve(abandoned=True), began)
         self._log.append(self._privacy.of(exchange, self._ruling().notices))
 
     def _always(self, exchange: Exchange) -> frozenset[str]:
@@ -327,8 +329,11 @@ class Pipeline:
         return self._privacy.detectors(exchange.route, exchange.caller.tenant)
 
 
-def timed(exchange: Exchange, began: float) -> Exchange:
-    """The exchange as it ends, with the time that it took in all."""
+def ended(exchange: Exchange, began: float) -> Exchange:
+    """The exchange as it ends: what it was about, and the time that it took in all."""
+    said = next((s.text for s in reversed(exchange.inputs) if s.role == "user"), None)
+    if said is not None:
+        exchange = exchange.evolve(language=language_of(said), groups=groups_in(said))
     seconds = {**exchange.seconds, "total": time.perf_counter() - began}
     return exchange.evolve(seconds=seconds, unrecorded=False)
 

@@ -187,7 +187,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     `request` is the body as the caller sent it, `prompt` the body as the model saw it, `completion`
     the model's whole answer, `answer` what the caller got where that differs (blocked, redacted).
-    `seconds` maps each step to the time it took. `unrecorded`: the log had no room for it, and is
+    `seconds` maps each step to the time it took. `language` and `groups` are those of the user's
+    last text, named when the exchange ends. `unrecorded`: the log had no room for it, and is
     configured to go on.
     """
 
@@ -216,6 +217,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
     upstream_model: str | None = None
     attempts: int = 0
     seconds: dict[str, float] = {}
+    language: str | None = None
+    groups: tuple[str, ...] = ()
     failure: Failure | None = None
     abandoned: bool = False
     unrecorded: bool = False

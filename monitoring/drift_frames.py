@@ -12,7 +12,8 @@ from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitoring.drift.descriptors import REFUSAL, language
+from guardrails.text.language import language_of
+from monitoring.drift.descriptors import REFUSAL
 from monitoring.types import Window
 
 RATES = ("block", "flag", "redact", "refusal", "error", "no_check")
@@ -54,7 +55,7 @@ _DRAWN = text(
         WHERE started_at >= :start AND started_at < :end
           AND abs(uuid_hash(id)::bigint) % 1000000 < :per_million
     )
-    SELECT id::text, started_at, route, tenant, gen_ai_request_model AS model, {_OUTCOME},
+    SELECT id::text, started_at, route, tenant, gen_ai_request_model AS model, language, {_OUTCOME},
            coalesce((SELECT left(said->>'text', :characters)
                      FROM jsonb_array_elements(inputs) WITH ORDINALITY AS list (said, place)
                      WHERE said->>'role' = 'user' ORDER BY place DESC LIMIT 1), '') AS prompt,
@@ -164,7 +165,7 @@ def _drawn(row: Row[Any]) -> Drawn:
             f"route={row.route}",
             f"tenant={row.tenant}",
             f"model={row.model}",
-            f"language={language(row.prompt)}",
+            f"language={row.language or language_of(row.prompt)}",
         ),
         {rate: getattr(row, rate) for rate in (*RATES, "answered")},
         row.prompt,

@@ -94,6 +94,8 @@ exchanges = Table(
     Column("reasons", JSONB, nullable=False),
     Column("uncovered", JSONB, nullable=False),
     Column("bytes", Integer, nullable=False, comment="Size of the record as JSON"),
+    Column("language", Text, comment="Of the user's last text: ISO 639-1, or und"),
+    Column("groups", ARRAY(Text), comment="Groups of people that the user's last text names"),
     Column(
         "xact",
         BigInteger,

@@ -115,6 +115,17 @@ async def test_every_answer_fits_however_odd_it_is(
     ) == [(operation, reasons)]
 
 
+async def test_language_and_groups_are_columns(postgres_url: str) -> None:
+    said = make_exchange(language="en", groups=("religion:jews", "gender:women"))
+    await write(postgres_url, said, make_exchange(language="und"), make_exchange())
+    found = await rows(postgres_url, "SELECT language, groups FROM exchanges ORDER BY id")
+    assert sorted(found, key=str) == [
+        ("en", ["religion:jews", "gender:women"]),
+        ("und", []),
+        (None, []),
+    ]
+
+
 async def test_failed_and_abandoned_exchanges_are_recorded(postgres_url: str) -> None:
     failure = Failure("upstream_timeout", "The model did not answer in time.", 504)
     await write(

@@ -17,7 +17,7 @@ from guardrails.database import alembic_config, migrate
 from guardrails.database.url import libpq_url
 from guardrails.exchange_log.all_tables import metadata
 from guardrails.exchange_log.writer import ExchangeLog
-from tests.factories import make_blocked, make_exchange
+from tests.factories import make_blocked, make_exchange, make_id
 
 MIGRATE = "import sys; from guardrails.database import migrate; migrate(sys.argv[1])"
 
@@ -106,20 +106,24 @@ async def test_the_upkeep_of_the_log_goes_down_and_up_with_every_row_kept(
     postgres_url: str,
 ) -> None:
     made = [make_exchange(), make_blocked()]
-    for step in ("0002", "head"):
-        log = ExchangeLog(postgres_url, 10)
-        await log.start()
-        for exchange in made:
-            log.append(exchange)
-        await log.stop()
-        if step == "0002":
-            command.downgrade(alembic_config(postgres_url), step)
-            made += [make_exchange(), make_exchange()]
-        else:
-            command.upgrade(alembic_config(postgres_url), step)
+    log = ExchangeLog(postgres_url, 10)
+    await log.start()
+    for exchange in made:
+        log.append(exchange)
+    await log.stop()
+    command.downgrade(alembic_config(postgres_url), "0002")
+    with psycopg.connect(libpq_url(postgres_url)) as connection:
+        older = make_id()
+        connection.execute(
+            "INSERT INTO exchanges"
+            " SELECT (jsonb_populate_record(e, jsonb_build_object('id', %s::text))).*"
+            " FROM exchanges AS e LIMIT 1",
+            (older,),
+        )
+    command.upgrade(alembic_config(postgres_url), "head")
     with psycopg.connect(libpq_url(postgres_url)) as connection:
         found = connection.execute("SELECT id::text, xact FROM exchanges").fetchall()
-    assert {exchange_id for exchange_id, _ in found} == {exchange.id for exchange in made}
+    assert {exchange_id for exchange_id, _ in found} == {*(one.id for one in made), older}
     assert {xact for _, xact in found} == {0}
 
 

@@ -166,6 +166,13 @@ async def test_an_exchange_passes_all_steps_and_is_recorded_once():
     assert [check.side for check in exchange.checks] == [Stage.INPUT, Stage.OUTPUT]
 
 
+async def test_the_record_names_the_language_and_the_groups_of_the_users_last_text():
+    pipeline, log = build(rule(), pool=Pool())
+    await pipeline.run(asked("Was denken die Ausländer über die Stadt?"), chat)
+    assert log[0].language == "de"
+    assert log[0].groups == ("origin:immigrants",)
+
+
 async def test_a_check_that_cannot_run_fails_closed():
     pool = Pool()
     pipeline, log = build(rule(), checker=Checker(error="late"), pool=pool)

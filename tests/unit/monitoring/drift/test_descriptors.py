@@ -1,28 +1,6 @@
 import pytest
 
-from monitoring.drift.descriptors import REFUSAL, code_share, describe, language, refuses
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("How do I bake a bread?", "en"),
-        ("Wie backe ich ein gutes Brot?", "de"),
-        ("Comment faire du pain pour les enfants ?", "fr"),
-        ("¿Cómo hago pan con levadura?", "es"),
-        ("Come faccio il pane della nonna?", "it"),
-        ("Hoe maak ik een brood met zuurdesem?", "nl"),
-        ("Как испечь хлеб?", "ru"),
-        ("怎么做面包", "zh"),
-        ("パンの作り方を教えて", "ja"),
-        ("빵을 만드는 방법", "ko"),
-        ("كيف أخبز الخبز", "ar"),
-        ("12345", "und"),
-        ("", "und"),
-    ],
-)
-def test_language(text: str, expected: str):
-    assert language(text) == expected
+from monitoring.drift.descriptors import REFUSAL, code_share, describe, refuses
 
 
 @pytest.mark.parametrize(

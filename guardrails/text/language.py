@@ -1,0 +1,63 @@
+"""Which language is a text written in, as far as its script and its commonest words tell?"""
+
+from __future__ import annotations
+
+import re
+
+UNKNOWN = "und"
+READ_CHARACTERS = 2_000
+
+_WORD = re.compile(r"[^\W\d_]+")
+_SCRIPTS = (
+    ("ja", re.compile("[぀-ヿ]")),
+    ("zh", re.compile("[一-鿿]")),
+    ("ko", re.compile("[가-힯]")),
+    ("ru", re.compile("[Ѐ-ӿ]")),
+    ("ar", re.compile("[؀-ۿ]")),
+    ("he", re.compile("[֐-׿]")),
+    ("el", re.compile("[Ͱ-Ͽ]")),
+    ("hi", re.compile("[ऀ-ॿ]")),
+    ("th", re.compile("[฀-๿]")),
+)
+_COMMON = {
+    "en": "the of and to in is that it for you what how are with this on be as i my do can not",
+    "de": "der die das und ist nicht ein eine ich zu den mit wie was für auf sich von im kann wir",
+    "fr": "le la les et est un une des que pour dans pas je qui sur du ce vous avec comment plus",
+    "es": "el los las y es un una que para no por con como qué cómo del se mi lo cuál está su",
+    "it": "il gli e è un una che per non di con come cosa del della sono mi lo si più questo",
+    "pt": "os e é um uma que para não com como do da em se por mais qual você meu são isso",
+    "nl": "de het een en is niet van ik dat op te voor met wat hoe zijn aan er kan je mijn",
+    "pl": "nie się jest na że to w z i do jak co ale czy dla po jestem są",
+    "tr": "bir ve bu için ne mi çok ama ben değil var nasıl gibi daha mı",
+    "sv": "och att det är en som inte jag på med för av har till hur vad om ett",
+}
+_SPEAKERS: dict[str, tuple[str, ...]] = {}
+for _language, _words in _COMMON.items():
+    for _one in _words.split():
+        _SPEAKERS[_one] = (*_SPEAKERS.get(_one, ()), _language)
+
+
+def language_of(text: str) -> str:
+    """A guess: ISO 639-1, or `und` where nothing points to one.
+
+    Cost: about 20 µs a prompt. Limits: the first READ_CHARACTERS; `und` for texts without a
+    frequent word, and for languages that are not listed; a script stands for its commonest
+    language, so Ukrainian is taken for Russian and Persian for Arabic.
+    """
+    text = text[:READ_CHARACTERS]
+    letters = sum(map(str.isalpha, text))
+    if not letters:
+        return UNKNOWN
+    if not text.isascii():
+        for name, script in _SCRIPTS:
+            if len(script.findall(text)) >= (0.1 if name == "ja" else 0.3) * letters:
+                return name
+    votes: dict[str, float] = {}
+    for word in _WORD.findall(text.lower()):
+        speakers = _SPEAKERS.get(word, ())
+        for one in speakers:
+            votes[one] = votes.get(one, 0.0) + 1.0 / len(speakers)
+    if not votes:
+        return UNKNOWN
+    best = max(votes, key=lambda name: (votes[name], name == "en"))
+    return best if votes[best] >= 1.0 else UNKNOWN
