@@ -23,10 +23,10 @@ from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.grounding import cite
 from guardrails.grounding.retrieve import Retriever
 from guardrails.inference.client import InferenceClient
+from guardrails.inference.named import named
 from guardrails.keys import KeyRing, key_secret
 from guardrails.launch.addresses import inference_socket
 from guardrails.pipeline import Pipeline
-from guardrails.policy.model import detectors_named
 from guardrails.policy.store import PolicyStore
 from guardrails.prompt.render import Templates, load_templates
 from guardrails.proxy import Proxy, Receive, Scope, Send
@@ -157,12 +157,8 @@ class App:
     def _inference(self) -> InferenceClient | None:
         """The worker's client, unless nothing asks for a model."""
         settings = self._settings
-        named = detectors_named(settings.policy) - {cite.DETECTOR}
-        if settings.shadow_policy is not None:
-            named |= detectors_named(settings.shadow_policy) - {cite.DETECTOR}
-        named |= {cut.detector for rule in settings.privacy for cut in rule.cut}
-        named |= detectors.tiers_of(settings.detectors)
-        scorers = {name for name in named if _runs_in(settings, name) == "worker"}
+        asked = named(settings) - {cite.DETECTOR}
+        scorers = {name for name in asked if _runs_in(settings, name) == "worker"}
         grounded = any(route.grounding is not None for route in settings.routes.values())
         if not scorers and not grounded:
             return None

@@ -33,6 +33,7 @@ from guardrails.inference.cache import Cache, Entry, key_of
 from guardrails.inference.combine import highest_rows, mean_vectors
 from guardrails.inference.endpoint import listening
 from guardrails.inference.lane import Lane
+from guardrails.inference.named import options_of
 from guardrails.inference.protocol import (
     Cancel,
     Describe,
@@ -51,7 +52,6 @@ from guardrails.inference.protocol import (
     decode_request,
     encode,
 )
-from guardrails.policy.model import detectors_named
 from guardrails.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -296,22 +296,6 @@ def scorers_of(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Callable[[
         for name, own in options.items()
         if detectors.module_of(str(own.get("kind", name))).RUNS_IN == "worker"
     }
-
-
-def options_of(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The options of every detector that the settings, their cascades or the policy's rules name.
-
-    A name that only the policy knows is left to the policy's own check.
-    """
-    options = {name: dict(own) for name, own in settings.detectors.items()}
-    named = detectors_named(settings.policy) | detectors.tiers_of(settings.detectors)
-    if settings.shadow_policy is not None:
-        named |= detectors_named(settings.shadow_policy)
-    kinds = detectors.kinds()
-    for name in sorted(named):
-        if name in kinds:
-            options.setdefault(name, {})
-    return options
 
 
 def _load_embedder() -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from guardrails.errors import BadRequest
-from guardrails.types import Check, Exchange, Segment, Stage
+from guardrails.types import Exchange, Segment, Stage
 from guardrails.wire.chat import failed as failed
 from guardrails.wire.completions import add_prompt, check_prompt
 from guardrails.wire.texts import TEXT_PARTS, Texts
@@ -79,7 +79,7 @@ def answer(exchange: Exchange, each: Sequence[Exchange]) -> dict[str, Any]:
 
 
 def _result(exchange: Exchange) -> dict[str, Any]:
-    scores = _scores(exchange.checks)
+    scores = _scores(exchange)
     found = {reason.label for reason in exchange.verdict.reasons if not reason.shadow}
     failed = [check.detector for check in exchange.checks if check.error is not None]
     categories: dict[str, bool | None] = {label: label in found for label in scores}
@@ -97,9 +97,20 @@ def _result(exchange: Exchange) -> dict[str, Any]:
     return {**result, "error": {"detectors": failed}} if failed else result
 
 
-def _scores(checks: Sequence[Check]) -> dict[str, float]:
+def _scores(exchange: Exchange) -> dict[str, float]:
+    """The highest score of each label; where a cascade measured it, what the cascade settled on.
+
+    Its first tier's doubt stands beside it, and may be higher. What a rule fired on counts always.
+    """
     scores: dict[str, float] = {}
-    for check in checks:
+    settled: dict[str, float] = {}
+    cascades = {check.detector.split("/")[0] for check in exchange.checks if "/" in check.detector}
+    for check in exchange.checks:
+        into = settled if check.detector in cascades else scores
         for detection in check.detections:
-            scores[detection.label] = max(detection.score, scores.get(detection.label, 0.0))
+            into[detection.label] = max(detection.score, into.get(detection.label, 0.0))
+    scores |= settled
+    for reason in exchange.verdict.reasons:
+        if not reason.shadow and reason.score is not None:
+            scores[reason.label] = max(reason.score, scores.get(reason.label, 0.0))
     return scores

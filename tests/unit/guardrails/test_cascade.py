@@ -13,8 +13,8 @@ from guardrails.checks import Checker
 from guardrails.detectors.cascade import Cascade, create
 from guardrails.errors import ConfigError, GuardUnavailable
 from guardrails.inference.client import InferenceClient
+from guardrails.inference.named import options_of
 from guardrails.inference.protocol import Scored
-from guardrails.inference.worker import options_of
 from guardrails.policy.decide import Ruling
 from guardrails.policy.model import parse_policy
 from guardrails.settings import Settings

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +21,7 @@ from guardrails.inference.protocol import (
     Score,
     Scores,
 )
-from guardrails.inference.worker import Worker, options_of, scorers_of
-from guardrails.settings import Settings
+from guardrails.inference.worker import Worker, scorers_of
 
 
 class Lengths:
@@ -117,27 +115,3 @@ def test_only_what_runs_in_the_worker_is_loaded() -> None:
     }
     with pytest.raises(ConfigError, match="There is no detector 'nonsense'"):
         scorers_of({"nonsense": {}})
-
-
-def settings(policy: Path, **more: object) -> Settings:
-    return Settings.model_validate({"policy": policy, **more})
-
-
-def test_the_settings_and_the_policy_name_the_detectors(tmp_path: Path) -> None:
-    policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{detector: compact}, {detector: mine}, {detector: groundedness}]")
-    options = {"mine": {"kind": "transformer", "model": "m"}}
-    assert options_of(settings(policy, detectors=options)) == {
-        "mine": {"kind": "transformer", "model": "m"},
-        "compact": {},
-    }
-
-
-@pytest.mark.parametrize("text", ["rules: 3", "- a", "{", "rules: [{id: a}]", ""])
-def test_a_policy_that_names_no_detectors_is_a_config_error(tmp_path: Path, text: str) -> None:
-    policy = tmp_path / "policy.yaml"
-    policy.write_text(text)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        options_of(settings(policy))
-    with pytest.raises(ConfigError, match="cannot be read"):
-        options_of(settings(tmp_path / "none.yaml"))

@@ -49,3 +49,20 @@ def test_a_detector_that_could_not_run_is_named():
     exchange = make_exchange(reply=None, checks=(make_check(error="late", detections=()),))
     (result,) = moderations.answer(exchange, [exchange])["results"]
     assert result["error"] == {"detectors": ["toxicity"]}
+
+
+def test_a_cascades_second_look_counts_more_than_its_first():
+    exchange = make_exchange(
+        reply=None,
+        checks=(
+            make_check("toxicity", 0.7, detector="compact"),
+            make_check("unsafe", 0.1, detector="careful/llama-guard"),
+            make_check("toxicity", 0.1, detector="careful"),
+        ),
+    )
+    (result,) = moderations.answer(exchange, [exchange])["results"]
+    assert result["category_scores"]["toxicity"] == 0.1
+    acted_on = make_reason(label="toxicity", detector="compact", score=0.7)
+    exchange = exchange.evolve(verdict=Verdict(Action.BLOCK, (acted_on,)))
+    (result,) = moderations.answer(exchange, [exchange])["results"]
+    assert result["category_scores"]["toxicity"] == 0.7
