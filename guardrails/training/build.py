@@ -21,6 +21,7 @@ from guardrails.training.export import export
 from guardrails.training.hard import hard_rows
 from guardrails.training.linear import fit_linear
 from guardrails.training.mixture import HELD_OUT_SHARE, mixture, own_rows, split
+from guardrails.training.restore import restore
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and of how many."""
@@ -39,8 +40,8 @@ def build(
 ) -> Manifest:
     """Train both stages on `data`, export, calibrate on held-out rows, and write the manifest.
 
-    `start_from` is the `encoder.pt` of an earlier run. A run that was broken off goes on from the
-    checkpoint in `directory`.
+    `start_from` is the `encoder.pt` of an earlier run, or the `encoder.onnx` of a finished one. A
+    run that was broken off goes on from the checkpoint in `directory`.
     Cost: about 20 minutes on two quiet cores, nearly all for the encoder.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -48,13 +49,13 @@ def build(
     held += hard_rows(schedule.seed, held=True)
     linear = train_linear(fit, schedule.seed, progress)
     linear.save(directory / "linear.npz")
-    mixed = mixture(fit, schedule.seed)
+    mixed = mixture(fit, schedule.seed, schedule.public_share)
     model = fine_tune(
         [row.text for row in mixed],
         *targets(mixed),
         schedule,
         lambda step, steps, loss: progress(f"encoder, loss {loss:.3f}", step, steps),
-        start_from=start_from,
+        start_from=_state(start_from) if start_from else None,
         checkpoint=directory / "checkpoint.pt",
     )
     torch.save(model.state_dict(), directory / "encoder.pt")
@@ -70,6 +71,13 @@ def build(
         "started_from": sha256_of(start_from) if start_from else None,
     }
     return finish(directory, held, training, progress)
+
+
+def _state(path: Path) -> dict[str, torch.Tensor]:
+    if path.suffix == ".onnx":
+        return restore(path)
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    return state
 
 
 def train_linear(fit: Sequence[Row], seed: int, progress: Progress) -> Weights:

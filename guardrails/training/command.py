@@ -34,7 +34,14 @@ from guardrails.training.encoder import Schedule
 @click.option(
     "--start-from",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The encoder.pt of an earlier run, to train it further.",
+    help="The encoder.pt of an earlier run, or an encoder.onnx, to train it further.",
+)
+@click.option(
+    "--public-share",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.0, 1.0),
+    help="Share of the public rows in an epoch; fewer where --start-from has seen them.",
 )
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
 def train_detector(
@@ -44,6 +51,7 @@ def train_detector(
     seed: int,
     rate: float,
     start_from: Path | None,
+    public_share: float,
     threads: int,
 ) -> None:
     """Train the compact detector on labelled rows, and write weights that `compact` loads.
@@ -51,7 +59,9 @@ def train_detector(
     A run that was broken off goes on where it was when it is started again with the same options.
     """
     console = Console()
-    schedule = Schedule(epochs=epochs, seed=seed, rate=rate, threads=threads)
+    schedule = Schedule(
+        epochs=epochs, seed=seed, rate=rate, threads=threads, public_share=public_share
+    )
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,10 @@ _SAVE_STEPS = 100
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast the branch is trained; the head learns at ten times the `rate`."""
+    """How long and how fast the branch is trained, and on which share of the public rows.
+
+    The head learns at ten times the `rate`.
+    """
 
     epochs: int = 1
     batch: int = 32
@@ -41,6 +44,7 @@ class Schedule:
     tokens: int = 96
     seed: int = 17
     threads: int = 1
+    public_share: float = 1.0
     label_weights: tuple[float, ...] = (1.0, 1.5, 1.0, 1.5, 1.0, 1.5, 1.5, 1.0)
 
 
@@ -122,12 +126,12 @@ def fine_tune(
     schedule: Schedule,
     progress: Callable[[int, int, float], None],
     *,
-    start_from: Path | None = None,
+    start_from: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
 ) -> TwoBranches:
     """Train the branch; `progress` is told the step, their number and the running loss.
 
-    `start_from` holds the weights of a finished run. `checkpoint` is written every hundred steps;
+    `start_from` is the state of a finished run. `checkpoint` is written every hundred steps;
     where it exists the run goes on from there, and ends as it would have without the break.
     Cost: about 25 ms a text and epoch on one core.
     """
@@ -136,7 +140,7 @@ def fine_tune(
     rng = random.Random(schedule.seed)  # noqa: S311 - reproducible, not secret
     model = TwoBranches().train()
     if start_from:
-        model.load_state_dict(torch.load(start_from, weights_only=True))
+        model.load_state_dict(start_from)
     ids = encode(texts, schedule.tokens)
     goal, mask = torch.from_numpy(values), torch.from_numpy(known)
     weight = torch.tensor(schedule.label_weights)

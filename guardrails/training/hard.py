@@ -24,15 +24,26 @@ _TEMPLATES: dict[str, list[str]] = _PARTS["templates"]
 _SLOT = re.compile(r"\{(\w+)\}")
 _HARMLESS = dict.fromkeys(LABELS, 0)
 _INJECTION = dict.fromkeys(ABUSE, 0) | {"prompt_injection": 1}
+_THREAT = {
+    "toxicity": 1,
+    "severe_toxicity": 1,
+    "threat": 1,
+    "identity_attack": 0,
+    "prompt_injection": 0,
+}
+_INSULT = {"toxicity": 1, "insult": 1, "threat": 0, "identity_attack": 0, "prompt_injection": 0}
 _KINDS: dict[str, tuple[dict[str, int], int]] = {
     "injection_direct": (_INJECTION, 30),
-    "injection_foreign": (_INJECTION, 4),
+    "injection_foreign": (_INJECTION, 9),
     "jailbreak": ({"prompt_injection": 1}, 16),
     "benign_asks": (_HARMLESS, 10),
     "benign_fear": (_HARMLESS, 14),
     "harmful_varied": ({"harmful_request": 1, "prompt_injection": 0}, 20),
     "counter_speech": (_HARMLESS, 40),
     "hate_varied": ({"toxicity": 1, "identity_attack": 1, "prompt_injection": 0}, 36),
+    "threats_varied": (_THREAT, 20),
+    "not_threats": (_HARMLESS, 12),
+    "insults_varied": (_INSULT, 16),
 }
 """Per kind of template its labels, and how many rows each template is worth."""
 

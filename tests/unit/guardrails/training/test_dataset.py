@@ -65,3 +65,11 @@ def test_no_held_out_row_is_in_the_mixture() -> None:
     seen = {row.text for row in mixture(fit, seed=1)}
     assert held
     assert not seen & {row.text for row in held}
+
+
+def test_public_rows_are_thinned_alike_and_our_own_stay() -> None:
+    rows = [Row(f"tweet number {n}", "davidson", {"toxicity": n % 2}) for n in range(400)]
+    whole, half = mixture(rows, seed=1), mixture(rows, seed=1, public_share=0.5)
+    assert sum(row.source == "davidson" for row in whole) == 400
+    assert sum(row.source == "davidson" for row in half) == 200
+    assert len(whole) - len(half) == 200
