@@ -168,9 +168,12 @@ class Model:
         accept: str,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> tuple[Answer, Exchange]:
-        more: dict[str, Any] = {"headers": headers} if headers else {}
         answer = await self._pool.send(
-            exchange.model, spoken.path, spoken.encoder(number), accept=accept, **more
+            exchange.model,
+            spoken.path,
+            spoken.encoder(number),
+            accept=accept,
+            headers=spoken.headers(headers),
         )
         exchange = exchange.evolve(
             upstream=answer.upstream,

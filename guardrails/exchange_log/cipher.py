@@ -23,6 +23,7 @@ from pydantic import SecretStr
 
 from guardrails.errors import ConfigError
 from guardrails.exchange_log.privacy import end_user, pseudonym
+from guardrails.exchange_log.private_body import ENDS
 
 MARK = "$encrypted"
 NONCE_BYTES = 12
@@ -53,6 +54,9 @@ class _Ends(Struct):
 
     model: Any = None
     stop_reason: Any = None
+    status: Any = None
+    details: Any = None
+    incomplete_details: Any = None
     choices: list[_Choice] | None = None
 
 
@@ -172,9 +176,16 @@ def _ends(completion: Raw) -> dict[str, Any]:
         ends = msgspec.json.decode(completion, type=_Ends)
     except msgspec.DecodeError:
         return {}
-    kept = {"model": ends.model, "stop_reason": ends.stop_reason}
+    kept = {"model": ends.model, "stop_reason": ends.stop_reason, "status": ends.status}
+    held = {"details": ends.details, "incomplete_details": ends.incomplete_details}
+    inner = {
+        name: {field: held[name][field]}
+        for name, field in ENDS
+        if isinstance(held[name], dict) and isinstance(held[name].get(field), str)
+    }
     choices = [{"finish_reason": choice.finish_reason} for choice in ends.choices or ()]
     return {
         **{name: value for name, value in kept.items() if isinstance(value, str)},
+        **inner,
         **({"choices": choices} if choices else {}),
     }

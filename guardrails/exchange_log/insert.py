@@ -60,8 +60,9 @@ SELECT
         ARRAY(SELECT jsonb_array_elements_text(
             jsonb_path_query_array(completion, 'lax $.choices[*].finish_reason ? (@ != null)'))),
         '{}'
-    ) || CASE WHEN completion->>'stop_reason' IS NULL THEN '{}'
-         ELSE ARRAY[completion->>'stop_reason'] END,
+    ) || array_remove(ARRAY[coalesce(
+        completion->>'stop_reason', completion->'details'->>'finish_reason',
+        completion->'incomplete_details'->>'reason', completion->>'status')], NULL),
     verdict->>'action', failure->>'code', failure->>'message', (failure->>'status')::integer,
     abandoned, policy_version, template_hash, upstream, upstream_model, attempts,
     coalesce(

@@ -42,6 +42,9 @@ _WORD_KEYS = frozenset(
         "type",
     }
 )
+ENDS = (("details", "finish_reason"), ("incomplete_details", "reason"))
+"""Where TGI and Responses say why an answer ended."""
+
 _NUMBER_KEYS = frozenset({"created", "created_at", "seed"})
 _WORD = re.compile(r"[A-Za-z][\w.:/@-]{0,79}")
 _LONG_DIGITS = re.compile(r"\d(?:[ .-]?\d){11}")
@@ -139,9 +142,13 @@ def skeleton(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if body is None:
         return None
     kept: dict[str, Any] = {"dropped": True}
-    for name in ("model", "stop_reason"):
+    for name in ("model", "stop_reason", "status"):
         if isinstance(body.get(name), str) and _WORD.fullmatch(body[name]):
             kept[name] = body[name]
+    for name, field in ENDS:
+        reason = body[name].get(field) if isinstance(body.get(name), dict) else None
+        if isinstance(reason, str) and _WORD.fullmatch(reason):
+            kept[name] = {field: reason}
     choices = body.get("choices")
     if isinstance(choices, list):
         kept["choices"] = [

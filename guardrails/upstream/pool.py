@@ -25,6 +25,8 @@ from guardrails.upstream.retry import (
     retry_after_seconds,
 )
 
+Headers = Sequence[tuple[bytes, bytes]]
+
 
 class EndpointStatus(Struct, frozen=True):
     """How one endpoint fares, for `/readyz` and the dashboards."""
@@ -163,13 +165,13 @@ class Pool:
         *,
         accept: str = "application/json",
         method: str = "POST",
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Headers | Callable[[UpstreamSettings], Headers] = (),
     ) -> Answer:
         """Send a request to an endpoint that serves `model` (or `model@version`).
 
         `path` comes after the endpoint's url, as `/chat/completions`; `encode` makes the body for
-        the endpoint that was picked, since each may know the model by another name; `path` may be
-        a function for the same reason. `headers` are sent beside the endpoint's own.
+        the endpoint that was picked, since each may know the model by another name; `path` and
+        `headers`, which are sent beside the endpoint's own, may be functions for the same reason.
         Errors: BadRequest (404, `model_not_found`), UpstreamError, UpstreamTimeout.
         """
         named_version = model not in self._by_model
@@ -245,17 +247,18 @@ class Pool:
         path: str | Callable[[UpstreamSettings], str],
         encode: Callable[[UpstreamSettings], bytes],
         accept: str,
-        headers: Sequence[tuple[bytes, bytes]],
+        headers: Headers | Callable[[UpstreamSettings], Headers],
     ) -> Answer:
         target = path if isinstance(path, str) else path(member.settings)
         body = encode(member.settings)
+        more = headers(member.settings) if callable(headers) else headers
         breaker = member.breaker
         probe = breaker.begin()
         member.in_flight += 1
         member.requests += 1
         try:
             response = await member.endpoint.request(
-                method, target, body, accept=accept, headers=headers
+                method, target, body, accept=accept, headers=more
             )
         except (UpstreamError, UpstreamTimeout) as error:
             member.in_flight -= 1

@@ -16,6 +16,7 @@ from guardrails.wire.chat_events import Fold as Fold
 from guardrails.wire.chat_events import deltas as deltas
 from guardrails.wire.chat_events import frame as frame
 from guardrails.wire.chat_events import unfold as unfold
+from guardrails.wire.chat_to_messages import CHAT_TO_MESSAGES
 from guardrails.wire.pointers import Pointer
 from guardrails.wire.results import (
     error_body,
@@ -27,6 +28,7 @@ from guardrails.wire.texts import Texts
 
 PROTOCOL = "chat"
 PATH = "/chat/completions"
+TRANSLATIONS = {"anthropic": CHAT_TO_MESSAGES}
 
 WITHHELD = "[This turn was withheld by the content policy.]"
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})

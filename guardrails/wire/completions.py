@@ -8,15 +8,18 @@ from typing import Any
 from guardrails.types import Exchange, Segment, Stage
 from guardrails.wire import chat
 from guardrails.wire.body import check_how_answered, wrong_type
+from guardrails.wire.completions_to_chat import COMPLETIONS_TO_CHAT
 from guardrails.wire.deltas import Delta, Lane
 from guardrails.wire.results import (
     with_choices_withheld,
     with_results,
 )
+from guardrails.wire.spoken import Through
 from guardrails.wire.texts import Texts
 
 PROTOCOL = "completions"
 PATH = "/completions"
+TRANSLATIONS = {"anthropic": Through(COMPLETIONS_TO_CHAT, chat.TRANSLATIONS["anthropic"])}
 
 usage = chat.usage
 failed = chat.failed

@@ -10,6 +10,9 @@ from guardrails.grounding import cite
 from guardrails.types import Exchange, Segment, Stage, Usage
 from guardrails.wire import chat, fields
 from guardrails.wire.body import wrong_type
+from guardrails.wire.chat_to_messages import CHAT_TO_MESSAGES
+from guardrails.wire.chat_to_responses import head
+from guardrails.wire.chat_to_responses import usage as usage_of
 from guardrails.wire.pointers import Pointer
 from guardrails.wire.response_events import END as END
 from guardrails.wire.response_events import Fold as Fold
@@ -18,20 +21,19 @@ from guardrails.wire.response_events import deltas as deltas
 from guardrails.wire.response_events import frame as frame
 from guardrails.wire.response_events import unfold as unfold
 from guardrails.wire.response_items import add_item, said
+from guardrails.wire.responses_to_chat import RESPONSES_TO_CHAT
 from guardrails.wire.results import both_sides, guardrail, with_guardrail
+from guardrails.wire.spoken import Through
 from guardrails.wire.texts import Texts
 
 PROTOCOL = "responses"
 PATH = "/responses"
+TRANSLATIONS = {"anthropic": Through(RESPONSES_TO_CHAT, CHAT_TO_MESSAGES)}
 
 failed = chat.failed
 
 # What stands at the upstream and not in the request, so that nobody can read it here.
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt", "store")
-_ECHOED: dict[str, Any] = {
-    "instructions": None, "previous_response_id": None, "metadata": {}, "parallel_tool_calls": True,
-    "temperature": None, "tool_choice": "auto", "tools": [], "top_p": None,
-}  # fmt: skip
 
 
 def check_request(body: dict[str, Any], *, most_messages: int) -> None:
@@ -172,22 +174,12 @@ def blocked(exchange: Exchange, message: str) -> dict[str, Any]:
         "role": "assistant",
         "content": [part],
     }
-    nothing = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    details = {
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens_details": {"reasoning_tokens": 0},
-    }
     return {
-        "id": given.get("id") or f"resp_{exchange.id}",
-        "object": "response",
-        "created_at": int(exchange.started_at.timestamp()),
+        **head(exchange, given.get("id")),
         "status": "incomplete",
-        "error": None,
         "incomplete_details": {"reason": "content_filter"},
-        "model": exchange.model,
         "output": [item],
-        **{field: request.get(field, usual) for field, usual in _ECHOED.items()},
-        "usage": given.get("usage") or {**nothing, **details},
+        "usage": given.get("usage") or usage_of({}),
         "guardrail": {**guardrail(exchange), **both_sides(exchange)},
     }
 

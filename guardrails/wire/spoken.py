@@ -17,6 +17,11 @@ from guardrails.settings import UpstreamSettings
 from guardrails.types import Exchange
 from guardrails.wire import sse
 
+_STREAMED: dict[str, dict[str, Any]] = {
+    "openai": {"stream": True, "stream_options": {"include_usage": True}},
+    "anthropic": {"stream": True},
+}
+
 
 class Events(Protocol):
     """One upstream's stream, event by event, in the caller's protocol."""
@@ -56,6 +61,49 @@ class Translation(Protocol):
         ...
 
 
+class Through:
+    """One translation after another: chat is what the other protocols can be said in."""
+
+    def __init__(self, first: Translation, then: Translation) -> None:
+        self._first, self._then = first, then
+        self.PATH = then.PATH
+        self.HEADERS = getattr(then, "HEADERS", ())
+
+    def request(self, body: dict[str, Any], number: int) -> dict[str, Any]:
+        """The upstream's request. Errors: BadRequest."""
+        return self._then.request(self._first.request(body, number), 0)
+
+    def is_answer(self, answer: Any) -> bool:
+        """Whether an upstream's body is an answer at all."""
+        return self._then.is_answer(answer)
+
+    def answer(self, answers: Sequence[dict[str, Any]], exchange: Exchange) -> dict[str, Any]:
+        """The caller's answer."""
+        return self._first.answer([self._then.answer([a], exchange) for a in answers], exchange)
+
+    def events(self, exchange: Exchange) -> Events:
+        """What translates one stream."""
+        return _ThroughEvents(self._first.events(exchange), self._then.events(exchange))
+
+    def error(self, body: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
+        """The upstream's error in the caller's envelope."""
+        return self._first.error(self._then.error(body, exchange), exchange)
+
+
+class _ThroughEvents:
+    def __init__(self, first: Events, then: Events) -> None:
+        self._first, self._then = first, then
+
+    def add(self, event: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for told in self._then.add(event):
+            yield from self._first.add(told)
+
+    def end(self) -> Iterator[dict[str, Any]]:
+        for told in self._then.end():
+            yield from self._first.add(told)
+        yield from self._first.end()
+
+
 class Spoken:
     """One exchange's request as each upstream hears it, and what comes back."""
 
@@ -72,6 +120,17 @@ class Spoken:
         path: str = self._wire.PATH if translation is None else translation.PATH
         return path
 
+    def headers(
+        self, given: Sequence[tuple[bytes, bytes]]
+    ) -> Callable[[UpstreamSettings], Sequence[tuple[bytes, bytes]]]:
+        """What says which of the caller's headers, or of the translation's, go to an upstream."""
+
+        def of(upstream: UpstreamSettings) -> Sequence[tuple[bytes, bytes]]:
+            translation = self._translation(upstream)
+            return given if translation is None else getattr(translation, "HEADERS", ())
+
+        return of
+
     def encoder(self, number: int) -> Callable[[UpstreamSettings], bytes]:
         """What makes the body of part `number` for the upstream that is picked."""
 
@@ -81,7 +140,7 @@ class Spoken:
             if translation is not None:
                 body = translation.request(body, number)
                 if self._exchange.stream:
-                    body |= {"stream": True, "stream_options": {"include_usage": True}}
+                    body |= _STREAMED[upstream.speaks]
             return orjson.dumps({**body, "model": upstream.served_as or upstream.model})
 
         return encode

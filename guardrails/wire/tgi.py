@@ -16,9 +16,12 @@ from guardrails.errors import BadRequest
 from guardrails.types import Exchange, Segment, Stage, Usage
 from guardrails.wire import chat, completions, fields, sse
 from guardrails.wire.body import wrong_type
+from guardrails.wire.chat_to_messages import CHAT_TO_MESSAGES
+from guardrails.wire.completions_to_chat import COMPLETIONS_TO_CHAT
 from guardrails.wire.deltas import Delta, Lane
 from guardrails.wire.pointers import Pointer
 from guardrails.wire.results import guardrail
+from guardrails.wire.spoken import Through
 from guardrails.wire.texts import Texts
 
 PROTOCOL = "tgi"
@@ -295,7 +298,9 @@ class GenerateToCompletions:
         return _error(status, str(body["error"].get("message") or "The upstream refused it."))
 
 
-TRANSLATIONS = {"openai": GenerateToCompletions()}
+_TO_COMPLETIONS = GenerateToCompletions()
+_TO_CHAT = Through(_TO_COMPLETIONS, COMPLETIONS_TO_CHAT)
+TRANSLATIONS = {"openai": _TO_COMPLETIONS, "anthropic": Through(_TO_CHAT, CHAT_TO_MESSAGES)}
 
 
 def _ended(choice: dict[str, Any], counted: dict[str, Any]) -> dict[str, Any]:

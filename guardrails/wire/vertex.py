@@ -13,9 +13,10 @@ from guardrails.errors import BadRequest
 from guardrails.types import Detection, Exchange, Segment, Stage, Usage
 from guardrails.wire import chat, fields
 from guardrails.wire.body import wrong_type
+from guardrails.wire.chat_to_messages import CHAT_TO_MESSAGES
 from guardrails.wire.pointers import Pointer
 from guardrails.wire.results import choices_at_fault, guardrail
-from guardrails.wire.spoken import Events
+from guardrails.wire.spoken import Events, Through
 from guardrails.wire.texts import Texts
 
 PROTOCOL = "vertex"
@@ -305,7 +306,8 @@ class PredictToChat:
         return _error(status, str(body["error"].get("message") or "The upstream refused it."))
 
 
-TRANSLATIONS = {"openai": PredictToChat()}
+_TO_CHAT = PredictToChat()
+TRANSLATIONS = {"openai": _TO_CHAT, "anthropic": Through(_TO_CHAT, CHAT_TO_MESSAGES)}
 
 
 def _conversation(instance: dict[str, Any]) -> list[dict[str, Any]]:

@@ -167,6 +167,17 @@ VERTEX: dict[str, Build] = {
     "context": lambda t: {"instances": [{"context": t, "prompt": "hi"}]},
     "message": lambda t: {"instances": [{"messages": [{"author": "user", "content": t}]}]},
 }
+
+
+def sayable(builders: dict[str, Build]) -> dict[str, Build]:
+    """What another protocol can say too; the rest is refused, as its own tests show."""
+    refused = {"made-up role", "name", "unknown field"}
+    if builders is RESPONSES:
+        # The calls' arguments are no JSON here, and Anthropic's are objects.
+        refused |= {"call arguments"}
+    return {field: build for field, build in builders.items() if field not in refused}
+
+
 ENDPOINTS: dict[str, tuple[str, str, dict[str, Build]]] = {
     "chat": ("/v1/chat/completions", "openai", CHAT),
     "completions": (
@@ -189,8 +200,17 @@ ENDPOINTS: dict[str, tuple[str, str, dict[str, Build]]] = {
     "responses": ("/v1/responses", "openai", RESPONSES),
     "vertex": (PREDICT, "openai", VERTEX),
     "tgi": ("/generate", "openai", {"inputs": lambda t: {"inputs": t}}),
+    "chat translated": ("/v1/chat/completions", "anthropic", sayable(CHAT)),
+    "completions translated": (
+        "/v1/completions",
+        "anthropic",
+        {"prompt": lambda t: {"model": "small", "prompt": t}},
+    ),
+    "responses translated": ("/v1/responses", "anthropic", sayable(RESPONSES)),
+    "vertex translated": (PREDICT, "anthropic", VERTEX),
+    "tgi translated": ("/generate", "anthropic", {"inputs": lambda t: {"inputs": t}}),
 }
-UNSTREAMED = {"embeddings", "count tokens", "vertex"}
+UNSTREAMED = {"embeddings", "count tokens", "vertex", "vertex translated"}
 
 
 async def any_upstream(request: fakes.Request, writer: Any) -> None:
@@ -262,6 +282,14 @@ CHAT_ANSWERS: dict[str, Answer] = {
     "call argument's name": lambda t: fakes.chat("", tool_calls=[("look", {t: 1})]),
     "call name": lambda t: fakes.chat("", tool_calls=[(t, {})]),
 }
+MESSAGES_ANSWERS: dict[str, Answer] = {
+    "text": lambda t: fakes_protocols.messages(t),
+    "second block": lambda t: fakes_protocols.messages(content=[text("fine"), text(t)]),
+    "thinking": lambda t: fakes_protocols.messages(content=thinking(t)),
+    "call arguments": lambda t: fakes_protocols.messages(content=called(input={"at": t})),
+    "call argument's name": lambda t: fakes_protocols.messages(content=called(input={t: 1})),
+    "call name": lambda t: fakes_protocols.messages(content=called(name=t)),
+}
 ANSWERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Answer]]] = {
     "chat": ("/v1/chat/completions", "openai", turns(user("hi")), CHAT_ANSWERS),
     "completions": (
@@ -287,20 +315,20 @@ ANSWERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Answer]]] = {
         "/v1/messages",
         "anthropic",
         turns(user("hi")),
-        {
-            "text": lambda t: fakes_protocols.messages(t),
-            "second block": lambda t: fakes_protocols.messages(content=[text("fine"), text(t)]),
-            "thinking": lambda t: fakes_protocols.messages(content=thinking(t)),
+        MESSAGES_ANSWERS
+        | {
             "citation": lambda t: fakes_protocols.messages(content=cited(t)),
-            "call arguments": lambda t: fakes_protocols.messages(content=called(input={"at": t})),
-            "call argument's name": lambda t: fakes_protocols.messages(
-                content=called(input={t: 1})
-            ),
-            "call name": lambda t: fakes_protocols.messages(content=called(name=t)),
             "unknown block": lambda t: fakes_protocols.messages(
                 content=[{"type": "new", "odd": t}]
             ),
         },
+    ),
+    "chat translated": ("/v1/chat/completions", "anthropic", turns(user("hi")), MESSAGES_ANSWERS),
+    "responses translated": (
+        "/v1/responses",
+        "anthropic",
+        {"model": "small", "input": "hi"},
+        MESSAGES_ANSWERS,
     ),
     "responses": (
         "/v1/responses",

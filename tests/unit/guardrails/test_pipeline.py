@@ -66,7 +66,7 @@ class Pool:
     def __init__(self, text: str = "A handrail.", error: Exception | None = None) -> None:
         self.text, self.error, self.sent, self.answers = text, error, [], []
 
-    async def send(self, model, path, encode, *, accept):
+    async def send(self, model, path, encode, *, accept, headers=()):
         self.sent.append(orjson.loads(encode(UPSTREAM)))
         if self.error is not None:
             raise self.error

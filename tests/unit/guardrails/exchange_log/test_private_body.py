@@ -65,4 +65,9 @@ def test_a_skeleton_says_how_it_ended_and_nothing_else() -> None:
         "dropped": True,
         "stop_reason": "end_turn",
     }
+    ended = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    assert skeleton({**ended, "output": [{"text": "x"}]}) == {"dropped": True, **ended}
+    assert skeleton({"details": {"finish_reason": "two words", "tokens": ["x"]}}) == {
+        "dropped": True
+    }
     assert skeleton(None) is None

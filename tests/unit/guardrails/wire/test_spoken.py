@@ -5,8 +5,10 @@ import pytest
 
 from guardrails.errors import BadRequest, UpstreamError
 from guardrails.settings import UpstreamSettings
-from guardrails.wire import chat, messages
-from guardrails.wire.spoken import Spoken
+from guardrails.wire import chat, embeddings, messages
+from guardrails.wire.chat_to_messages import CHAT_TO_MESSAGES
+from guardrails.wire.responses_to_chat import RESPONSES_TO_CHAT
+from guardrails.wire.spoken import Spoken, Through
 from tests.factories import make_exchange
 
 
@@ -33,7 +35,7 @@ def test_each_upstream_hears_its_own_protocol(kind, path, field):
 
 def test_what_an_upstream_cannot_be_asked_is_404():
     with pytest.raises(BadRequest, match="speaks anthropic") as raised:
-        spoken(chat).path(upstream("anthropic"))
+        spoken(embeddings).path(upstream("anthropic"))
     assert raised.value.status == 404
 
 
@@ -64,3 +66,27 @@ async def test_a_stream_is_translated_wherever_its_chunks_break():
 async def test_a_stream_that_cannot_be_read_is_an_upstream_error(data):
     with pytest.raises(UpstreamError):
         await told("openai", data)
+
+
+def test_headers_are_the_callers_where_it_is_understood_and_the_translations_elsewhere():
+    given = [(b"anthropic-version", b"2023-01-01")]
+    assert spoken().headers(given)(upstream("anthropic")) == given
+    assert spoken().headers(given)(upstream("openai")) == ()
+    ((name, _),) = spoken(chat).headers([])(upstream("anthropic"))
+    assert name == b"anthropic-version"
+
+
+def test_one_translation_goes_through_another():
+    exchange = make_exchange()
+    through = Through(RESPONSES_TO_CHAT, CHAT_TO_MESSAGES)
+    assert through.PATH == "/messages"
+    assert through.request({"input": "hi"}, 0)["messages"][0]["role"] == "user"
+    message = {"content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"}
+    assert through.is_answer(message)
+    answer = through.answer([message], exchange)
+    assert answer["output"][0]["content"][0]["text"] == "a"
+    events = through.events(exchange)
+    told = [t for event in messages.unfold(message, include_usage=True) for t in events.add(event)]
+    told += events.end()
+    assert told[-1]["type"] == "response.completed"
+    assert through.error({"error": {"message": "x"}}, exchange)["error"]["message"] == "x"
