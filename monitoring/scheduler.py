@@ -17,7 +17,7 @@ from monitoring.jobs import Job
 from monitoring.leader import lease
 from monitoring.run import run
 from monitoring.types import Run
-from monitoring.windows import full_since
+from monitoring.windows import EPOCH, full_since
 
 logger = logging.getLogger(__name__)
 
@@ -83,12 +83,11 @@ def _start(
     jobs: Sequence[Job], engine: AsyncEngine, *, now: Callable[[], datetime], told: Told
 ) -> AsyncIOScheduler:
     scheduler = AsyncIOScheduler(timezone=UTC)
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for job in jobs:
         scheduler.add_job(
             catch_up,
             IntervalTrigger(
-                seconds=int(job.every.total_seconds()), start_date=epoch + SETTLE, timezone=UTC
+                seconds=int(job.every.total_seconds()), start_date=EPOCH + SETTLE, timezone=UTC
             ),
             args=(job, engine),
             kwargs={"now": now, "told": told},

@@ -1,4 +1,4 @@
-"""Which span of time a job looks at: whole hours or days in UTC, never the unfinished one."""
+"""Which span of time a job looks at: whole hours, days or weeks in UTC that have ended."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 from monitoring.types import Window
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 5, tzinfo=UTC)
+"""From where whole periods are counted: a Monday at midnight, so that weeks begin as ISO's do."""
 
 
 def last_full(period: timedelta, at: datetime) -> Window:
     """The latest whole period that ended at `at` or before; `at` must be aware."""
     if at.tzinfo is None:
         raise ValueError("a time without a zone names no window")
-    end = at.astimezone(UTC) - (at - _EPOCH) % period
+    end = at.astimezone(UTC) - (at - EPOCH) % period
     return Window(end - period, end)
 
 

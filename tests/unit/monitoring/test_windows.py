@@ -20,6 +20,10 @@ def test_last_full_day_is_a_day_of_utc_whatever_the_zone_asked_in():
     assert last_full(DAY, at).end == datetime(2026, 11, 22, tzinfo=UTC)
 
 
+def test_a_week_begins_on_monday():
+    assert last_full(7 * DAY, NOW).start == datetime(2026, 11, 16, tzinfo=UTC)
+
+
 def test_time_without_a_zone_is_refused():
     with pytest.raises(ValueError, match="zone"):
         last_full(HOUR, NOW.replace(tzinfo=None))
@@ -34,7 +38,7 @@ def test_standstill_is_caught_up_oldest_first_and_only_so_far():
 
 @given(
     st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
-    st.sampled_from([timedelta(minutes=5), HOUR, DAY]),
+    st.sampled_from([timedelta(minutes=5), HOUR, DAY, 7 * DAY]),
 )
 def test_last_full_window_has_ended_and_the_next_has_not(at: datetime, period: timedelta):
     window = last_full(period, at)
