@@ -12,6 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from guardrails.exchange_log.own_traffic import USERS_ONLY
 from guardrails.text.language import language_of
 from monitoring.drift.descriptors import REFUSAL
 from monitoring.types import Window
@@ -34,7 +35,8 @@ _COUNTS = text(
     WITH seen AS (
         SELECT date_bin(:length, started_at, :start) AS bin, route, tenant,
                gen_ai_request_model AS model, {_OUTCOME}
-        FROM exchanges WHERE started_at >= :start AND started_at < :end
+        FROM exchanges
+        WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
     )
     SELECT bin, route, tenant, model, GROUPING(route, tenant, model) AS level, count(*) AS n,
            count(*) FILTER (WHERE answered) AS answered,
@@ -52,7 +54,7 @@ _DRAWN = text(
     f"""
     WITH drawn AS (
         SELECT * FROM exchanges
-        WHERE started_at >= :start AND started_at < :end
+        WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
           AND abs(uuid_hash(id)::bigint) % 1000000 < :per_million
     )
     SELECT id::text, started_at, route, tenant, gen_ai_request_model AS model, language, {_OUTCOME},
@@ -70,24 +72,27 @@ _DRAWN = text(
     FROM drawn ORDER BY started_at, id
     """  # noqa: S608
 )
-_COUNT = text("SELECT count(*) FROM exchanges WHERE started_at >= :start AND started_at < :end")
+_COUNT = text(
+    "SELECT count(*) FROM exchanges"  # noqa: S608
+    f" WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}"
+)
 _VERSIONS = text(
-    """
+    f"""
     SELECT mode() WITHIN GROUP (ORDER BY policy_version) AS policy,
            mode() WITHIN GROUP (ORDER BY template_hash) AS template,
            mode() WITHIN GROUP (ORDER BY upstream_model) AS model
-    FROM exchanges WHERE started_at >= :start AND started_at < :end
-    """
+    FROM exchanges WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
+    """  # noqa: S608
 )
 _DAYS = text(
-    """
+    f"""
     SELECT date_bin('1 day', started_at, :end) AS day,
            avg((policy_version IS NOT DISTINCT FROM :policy
                 AND coalesce(template_hash, :template, '') = coalesce(:template, '')
                 AND coalesce(upstream_model, :model, '') = coalesce(:model, ''))::int) AS share
-    FROM exchanges WHERE started_at >= :start AND started_at < :end
+    FROM exchanges WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
     GROUP BY 1 ORDER BY 1 DESC
-    """
+    """  # noqa: S608
 )
 
 

@@ -6,12 +6,13 @@ from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from guardrails.exchange_log.own_traffic import USERS_ONLY
 from monitoring.types import Window
 
 MAX_EXCHANGES = 20_000
 
 _OUTCOMES = text(
-    """
+    f"""
     SELECT count(*) AS n,
            count(*) FILTER (WHERE decision = 'flag') AS flag,
            count(*) FILTER (WHERE decision = 'redact') AS redact,
@@ -19,24 +20,24 @@ _OUTCOMES = text(
            count(*) FILTER (WHERE failure_code IS NOT NULL) AS failed,
            count(*) FILTER (WHERE jsonb_path_exists(checks, '$[*].error')) AS check_failed
     FROM exchanges
-    WHERE started_at >= :start AND started_at < :end
-    """
+    WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
+    """  # noqa: S608
 )
 
 _REACHED = text(
-    """
+    f"""
     SELECT count(*) FROM exchanges
     WHERE started_at >= :start AND started_at < :end
-      AND upstream IS NOT NULL AND duration_seconds IS NOT NULL
-    """
+      AND upstream IS NOT NULL AND duration_seconds IS NOT NULL AND {USERS_ONLY}
+    """  # noqa: S608
 )
 
 # The share is drawn by a hash of the id: the same rows each time, and no order of arrival in them.
 _SCORES = text(
-    """
+    f"""
     WITH drawn AS (
         SELECT id, checks FROM exchanges
-        WHERE started_at >= :start AND started_at < :end
+        WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
           AND abs(uuid_hash(id)::bigint) % 1000000 < :per_million
     ), highest AS (
         SELECT c->>'detector' AS detector, c->>'side' AS side, d->>'label' AS label,
@@ -46,7 +47,7 @@ _SCORES = text(
     )
     SELECT detector, side, label, array_agg(score) AS scores
     FROM highest GROUP BY detector, side, label ORDER BY detector, side, label
-    """
+    """  # noqa: S608
 )
 
 

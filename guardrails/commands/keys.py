@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from guardrails.database import migrate, open_database
+from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.keys import SCOPES, Key, create_key, key_secret, list_keys, revoke_key
 from guardrails.settings import Settings
 
@@ -29,6 +30,8 @@ def create(
     name: str, scopes: tuple[str, ...], routes: tuple[str, ...], tenant: str, days: int | None
 ) -> None:
     """Make a key called NAME and show it; it cannot be shown again."""
+    if tenant == OWN_TENANT:
+        raise click.BadParameter(f"{OWN_TENANT} is kept for audits: its traffic is not counted.")
     settings = Settings()
     now = datetime.now(UTC)
     with open_database(settings) as url:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from guardrails.errors import BadRequest
 from guardrails.exchange_log import search
 from guardrails.exchange_log.cipher import Cipher
+from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.rows import (
     IN_ROW,
     Before,
@@ -135,7 +136,7 @@ async def totals(connection: AsyncConnection, since: datetime, until: datetime) 
         *_counts(),
         func.coalesce(func.sum(_c.gen_ai_usage_input_tokens), 0).label("input_tokens"),
         func.coalesce(func.sum(_c.gen_ai_usage_output_tokens), 0).label("output_tokens"),
-    ).where(*_span(since, until))
+    ).where(*_users(since, until))
     row = (await connection.execute(query)).one()._mapping
     return Totals(**{**row, **{name: int(row[name]) for name in ("input_tokens", "output_tokens")}})
 
@@ -150,7 +151,7 @@ async def per_bucket(
     if bucket <= timedelta() or until <= since or (until - since) / bucket > MAX_BUCKETS:
         raise ValueError(f"the span must hold between 1 and {MAX_BUCKETS} steps")
     start = func.date_bin(bucket, _c.started_at, since).label("start")
-    query = select(start, *_counts()).where(*_span(since, until)).group_by(start)
+    query = select(start, *_counts()).where(*_users(since, until)).group_by(start)
     found = {row.start: row._mapping for row in await connection.execute(query)}
     series = []
     moment = since
@@ -179,6 +180,10 @@ def _span(since: datetime | None, until: datetime | None) -> list[ColumnElement[
     if until is not None:
         conditions.append(_c.started_at < until)
     return conditions
+
+
+def _users(since: datetime, until: datetime) -> list[ColumnElement[bool]]:
+    return [*_span(since, until), _c.tenant != OWN_TENANT]
 
 
 def _counts() -> Sequence[ColumnElement[Any]]:

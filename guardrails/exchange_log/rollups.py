@@ -18,6 +18,7 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from guardrails.exchange_log.own_traffic import USERS_ONLY
 from guardrails.exchange_log.query import MAX_BUCKETS
 from guardrails.exchange_log.rows import Bucket, Totals
 from guardrails.exchange_log.settled import Range, next_range
@@ -26,14 +27,14 @@ JOB = "rollups"
 BUCKETS_A_UNIT = 20
 
 # A model that nobody serves is a caller's invention: it gets no line of its own.
-_COUNT = """
+_COUNT = f"""
 WITH rows AS MATERIALIZED (
     SELECT started_at, route, tenant, decision, upstream,
            CASE WHEN upstream IS NULL AND failure_code IS NOT NULL THEN ''
                 ELSE left(gen_ai_request_model, 200) END AS model,
            failure_code, abandoned, duration_seconds, reasons,
            gen_ai_usage_input_tokens AS input, gen_ai_usage_output_tokens AS output
-    FROM exchanges WHERE xact >= %(start)s AND xact < %(end)s
+    FROM exchanges WHERE xact >= %(start)s AND xact < %(end)s AND {USERS_ONLY}
 ), steps AS (SELECT * FROM (VALUES (60), (3600)) AS s (step)),
 counted AS (
     INSERT INTO exchange_counts AS c
@@ -68,7 +69,7 @@ SELECT step, date_bin(make_interval(secs => step), started_at, 'epoch'),
 FROM rows, steps WHERE upstream IS NOT NULL AND duration_seconds IS NOT NULL
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (step, start, bucket) DO UPDATE SET exchanges = c.exchanges + excluded.exchanges
-"""
+"""  # noqa: S608
 _DAYS = """
 SELECT DISTINCT (started_at AT TIME ZONE 'UTC')::date FROM exchanges
 WHERE xact >= %(start)s AND xact < %(end)s
@@ -146,6 +147,7 @@ SELECT {bin_live}, decision, count(*), count(failure_code), count(*) FILTER (WHE
        coalesce(sum(gen_ai_usage_input_tokens), 0), coalesce(sum(gen_ai_usage_output_tokens), 0)
 FROM exchanges AS e
 WHERE xact >= (SELECT xact FROM border) AND started_at >= :since AND started_at < :until
+  AND {users}
 GROUP BY 1, 2
 """
 _DURATIONS = """
@@ -158,10 +160,15 @@ SELECT {bin_live},
        floor(20 * ln(greatest(duration_seconds * 1000, 0.001)))::smallint, count(*)
 FROM exchanges AS e
 WHERE xact >= (SELECT xact FROM border) AND started_at >= :since AND started_at < :until
+  AND {users}
   AND upstream IS NOT NULL AND duration_seconds IS NOT NULL
 GROUP BY 1, 2
 """
-_EACH = {"bin_counted": _BIN.format(moment="c.start"), "bin_live": _BIN.format(moment="started_at")}
+_EACH = {
+    "bin_counted": _BIN.format(moment="c.start"),
+    "bin_live": _BIN.format(moment="started_at"),
+    "users": USERS_ONLY,
+}
 _DECISIONS = {"allow": "allowed", "flag": "flagged", "redact": "redacted", "block": "blocked"}
 _SUMS = ("exchanges", "failed", "abandoned", "reached", "input_tokens", "output_tokens")
 
