@@ -1,55 +1,141 @@
-"""Who may look: a person at this machine, or one who holds a key with the scope `dashboard`."""
+"""Who may enter? One who is logged in, one who shows a key, or a person at this very machine.
+
+The last holds only while the installation has no user: a loopback client of a loopback server,
+under a loopback name (guardrails/loopback.py), is then the `local admin`, and named so.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote
 
-from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboards.visitors import Visitor
+from guardrails.keys import ALL_TENANTS, Key
 from guardrails.loopback import is_local, is_loopback
 
-KeyTest = Callable[[str], bool]
-"""Whether a key exists, is not revoked, and has the scope `dashboard`."""
+SESSION_COOKIE = "banister_session"
+SEAT_COOKIE = "banister_seat"
+LOCAL_ADMIN = "local admin"
+LOGIN = "/login"
+_OPEN = ("/healthz", "/static/")
+_BEFORE_LOGIN = (LOGIN, "/login/oidc", "/login/oidc/back")
 
-_OPEN_PATHS = ("/healthz",)
+
+class Door:
+    """Knows a visitor by what a request shows."""
+
+    def __init__(
+        self,
+        *,
+        bound_to: str,
+        key_of: Callable[[str], Key | None],
+        session_of: Callable[[str], Awaitable[Visitor | None]],
+        has_users: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self._loopback_only = is_loopback(bound_to)
+        self._key_of = key_of
+        self._session_of = session_of
+        self.has_users = has_users
+
+    async def visitor(self, scope: Scope, cookies: Mapping[str, str]) -> Visitor | None:
+        """Who it is; None for nobody whom we know."""
+        token = cookies.get(SESSION_COOKIE)
+        if token is not None and (visitor := await self._session_of(token)) is not None:
+            return visitor
+        key = password_of(Headers(scope=scope).get("authorization", ""))
+        if key is not None:
+            return self._with_key(key)
+        local = self._loopback_only and is_local(dict(scope["headers"]), scope.get("client"))
+        # Disabled users count: to disable the last one must not open the door to all.
+        if local and not await self.has_users():
+            return Visitor(LOCAL_ADMIN, "admin", "local")
+        return None
+
+    def _with_key(self, token: str) -> Visitor | None:
+        key = self._key_of(token)
+        if key is None or not key.may("dashboard"):
+            return None
+        tenants = None if key.tenant == ALL_TENANTS else (key.tenant,)
+        return Visitor(f"key {key.id}", "viewer", "key", tenants)
 
 
 class Access:
-    """ASGI middleware: HTTP Basic with an API key as password, except at this very machine.
+    """ASGI middleware: puts the visitor into the scope, or turns the request away.
 
-    Without a key only a loopback client of a loopback server is let in, and only under a loopback
-    name (guardrails/loopback.py).
+    `scope["visitor"]` is None only where everybody may come. `scope["seat"]` is the secret that the
+    tokens of the pages' forms are made of: the session's, or a cookie of its own.
     """
 
-    def __init__(self, app: ASGIApp, *, bound_to: str, allows: KeyTest) -> None:
+    def __init__(self, app: ASGIApp, *, door: Door) -> None:
         self._app = app
-        self._loopback_only = is_loopback(bound_to)
-        self._allows = allows
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, or answer 401."""
-        if scope["type"] != "http" or self._may_enter(scope):
+        """Let the request through, or answer 401 or with the way to the login."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        answer = PlainTextResponse(
+        cookies = cookies_of(scope)
+        path = scope["path"]
+        visitor = None
+        if not path.startswith(_OPEN):
+            visitor = await self._door.visitor(scope, cookies)
+            if visitor is None and path not in _BEFORE_LOGIN:
+                refused = await self._refusal(scope)
+                await refused(scope, receive, send)
+                return
+        seat = (visitor.seat if visitor else "") or cookies.get(SEAT_COOKIE, "")
+        scope["visitor"] = visitor
+        if seat or path.startswith(_OPEN):
+            scope["seat"] = seat
+            await self._app(scope, receive, send)
+            return
+        scope["seat"] = secrets.token_urlsafe(24)
+        await self._app(scope, receive, _with_cookie(send, scope["seat"]))
+
+    async def _refusal(self, scope: Scope) -> Response:
+        """A browser is shown the way to the login, where anybody can log in; others get a 401."""
+        headers = Headers(scope=scope)
+        asks = scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", "")
+        if asks and "authorization" not in headers and await self._door.has_users():
+            wanted = scope["path"]
+            if scope["query_string"]:
+                wanted += "?" + scope["query_string"].decode("latin-1")
+            return RedirectResponse(f"{LOGIN}?next={quote(wanted, safe='')}", 303)
+        return PlainTextResponse(
             "Log in with any user name and, as the password, an API key that has the scope"
-            " `dashboard`.\nMake one with: banister keys create --scope dashboard\n",
+            " `dashboard`.\nMake one with: banister keys create NAME --scope dashboard\n",
             status_code=401,
             headers={"www-authenticate": 'Basic realm="Banister", charset="UTF-8"'},
         )
-        await answer(scope, receive, send)
 
-    def _may_enter(self, scope: Scope) -> bool:
-        if scope["path"] in _OPEN_PATHS:
-            return True
-        if self._loopback_only and is_local(dict(scope["headers"]), scope.get("client")):
-            return True
-        key = password_of(Headers(scope=scope).get("authorization", ""))
-        return key is not None and self._allows(key)
+
+def _with_cookie(send: Send, seat: str) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append(
+                "set-cookie", f"{SEAT_COOKIE}={seat}; Path=/; HttpOnly; SameSite=Strict"
+            )
+        await send(message)
+
+    return sending
+
+
+def cookies_of(scope: Scope) -> dict[str, str]:
+    """The cookies of a request by name; none where they cannot be read."""
+    try:
+        jar = SimpleCookie(Headers(scope=scope).get("cookie", ""))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in jar.items()}
 
 
 def password_of(authorization: str) -> str | None:

@@ -13,6 +13,10 @@ from msgspec import Struct
 
 DECISIONS = ("allow", "flag", "redact", "block")
 
+_TICKS = tuple(
+    timedelta(minutes=minutes)
+    for minutes in (10, 60, 360, 1440, 2 * 1440, 4 * 1440, 10 * 1440, 40 * 1440, 400 * 1440)
+)
 _PLOT_TOP = 14.0
 _PLOT_HEIGHT = 150.0
 
@@ -139,10 +143,10 @@ def _column(
 
 
 def _time_ticks(buckets: Sequence[Bucket], step: timedelta) -> tuple[Tick, ...]:
-    """Each sixth hour of the clock where it falls, or each midnight of a span beyond two days."""
+    """Round moments of the clock where they fall: minutes, hours or midnights, nine at most."""
     begin = buckets[0].start
     length = step * len(buckets)
-    every = timedelta(hours=6 if length <= timedelta(days=2) else 24)
+    every = next(each for each in _TICKS if length <= 9 * each)
     at = begin.replace(hour=0, minute=0, second=0, microsecond=0)
     ticks = []
     while at < begin + length:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from dashboards.highlight import Span
-from guardrails.exchange_log.query import ExchangeRow
+from guardrails.exchange_log.rows import ExchangeRow
 from guardrails.policy.model import Policy, Rule
 from guardrails.types import Check, Detection, Reason, Segment
 

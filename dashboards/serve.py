@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import signal
+from types import FrameType
 
 import uvicorn
 
 from dashboards.app import create
+from dashboards.site import Site
 from guardrails.database import migrate
 from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
+
+
+class _Server(uvicorn.Server):
+    """Tells the open streams that they end, so that no stop has to wait for them."""
+
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop taking requests, and let those that are under way end."""
+        self._site.closing = True
+        super().handle_exit(sig, frame)
 
 
 def serve(settings: Settings) -> None:
@@ -20,8 +35,9 @@ def serve(settings: Settings) -> None:
         url = embedded.url
     try:
         migrate(url)
+        app = create(settings.model_copy(update={"database_url": url}))
         config = uvicorn.Config(
-            create(settings.model_copy(update={"database_url": url})),
+            app,
             host=settings.host,
             port=settings.dashboard_port,
             # The client's address decides about access, so no header may claim another.
@@ -35,7 +51,7 @@ def serve(settings: Settings) -> None:
         # before: the default would end the process here, with Postgres still running.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run()
+        _Server(config, app.state.site).run()
     finally:
         if embedded is not None:
             embedded.stop()

@@ -57,3 +57,33 @@ def moment(at: datetime) -> str:
 def moment_to_the_second(at: datetime) -> str:
     """`23 Nov 07:40:12`, in UTC."""
     return f"{at.astimezone(UTC):%d %b %H:%M:%S}"
+
+
+def day(at: datetime) -> str:
+    """`23 Nov 2026`, in UTC."""
+    return f"{at.astimezone(UTC):%d %b %Y}"
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """`12 s ago`, `5 min ago`, `3 hours ago`, `12 days ago`; `never` for what never was."""
+    if at is None:
+        return "never"
+    seconds = max(0, int((now - at).total_seconds()))
+    if seconds < 120:
+        return f"{seconds}{_SPACE}s ago"
+    if seconds < 7_200:
+        return f"{seconds // 60}{_SPACE}min ago"
+    hours = seconds // 3600
+    return f"{hours}{_SPACE}hours ago" if hours < 72 else f"{hours // 24}{_SPACE}days ago"
+
+
+def bytes_of(number: int | float | None) -> str:
+    """`4.2 MB`, in powers of 1,000; a dash where it is not known."""
+    if number is None:
+        return "–"
+    value = float(number)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f}{_SPACE}{unit}" if unit == "bytes" else f"{value:.1f}{_SPACE}{unit}"
+        value /= 1000
+    return f"{value:,.1f}{_SPACE}TB"

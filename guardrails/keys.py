@@ -27,6 +27,8 @@ from guardrails.settings import Settings
 logger = logging.getLogger(__name__)
 
 SCOPES = ("infer", "dashboard")
+ALL_TENANTS = "*"
+"""The tenant of a key for the dashboards that sees every tenant's exchanges."""
 CHANNEL = "banister_keys"
 POLL_SECONDS = 30.0
 QUERY_SECONDS = 10.0
@@ -225,11 +227,14 @@ async def create_key(
 ) -> tuple[Key, str]:
     """A new key and its token, which is shown once and stored nowhere.
 
+    `tenant` ALL_TENANTS: its bearer sees all of them in the dashboards.
     Errors: ConfigError for an unknown or missing scope; psycopg.Error where Postgres is away.
     """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise ConfigError(f"A key needs scopes of: {', '.join(SCOPES)}; not {unknown}.")
+    if tenant == ALL_TENANTS and set(scopes) != {"dashboard"}:
+        raise ConfigError("A key for all tenants only looks: its one scope is `dashboard`.")
     key = Key(
         id=secrets.token_hex(6),
         name=name,

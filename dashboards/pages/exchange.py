@@ -6,16 +6,25 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import orjson
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response
 from msgspec import Struct
 
 from dashboards.bodies import Said, texts
 from dashboards.charts import Step, waterfall
 from dashboards.highlight import Run, Span, runs
 from dashboards.measured import Measured, marked_spans, measured_checks, role_of, rules_for
+from dashboards.pages import Page
+from dashboards.policies import policy_of
+from dashboards.site import audited, reading, show
 from dashboards.wording import count_of, seconds_of
-from guardrails.exchange_log.query import ExchangeDetail
+from guardrails.exchange_log.rows import ExchangeDetail
 from guardrails.policy.model import Policy
 from guardrails.types import Action, Check, Citation, Passage, Reason, Segment
+
+PAGE = Page("Exchange", "/exchanges/", scoped=True)
+router = APIRouter()
 
 STEPS = ("check_input", "ground", "format", "model", "check_output", "cite")
 CHARACTERS = {
@@ -81,7 +90,7 @@ class Quoted(Struct, frozen=True):
     turn: Turn
 
 
-class Page(Struct, frozen=True):
+class View(Struct, frozen=True):
     """All that the template needs; names as there."""
 
     id: str
@@ -107,7 +116,35 @@ class Page(Struct, frozen=True):
     record_url: str
 
 
-def view(detail: ExchangeDetail, policy: Policy | None) -> Page:
+@router.get("/exchanges/{exchange_id}")
+async def exchange(request: Request, exchange_id: str) -> Response:
+    """One exchange, for a person."""
+    detail, policy = await _looked_at(request, exchange_id, "exchange.open")
+    return await show(request, "exchange.html", view(detail, policy))
+
+
+@router.get("/exchanges/{exchange_id}/record.json")
+async def record(request: Request, exchange_id: str) -> Response:
+    """All of one exchange, as it was recorded."""
+    detail, _ = await _looked_at(request, exchange_id, "exchange.record")
+    body = orjson.dumps(msgspec.to_builtins(detail), option=orjson.OPT_INDENT_2)
+    return Response(body, media_type="application/json")
+
+
+async def _looked_at(
+    request: Request, exchange_id: str, action: str
+) -> tuple[ExchangeDetail, Policy | None]:
+    """The exchange and the policy of its time, once the look is recorded."""
+    async with reading(request) as log:
+        detail = await log.get(exchange_id)
+        if detail is None:
+            raise HTTPException(404)
+        policy = await policy_of(log.connection, detail.row.policy_version)
+    await audited(request, action, str(detail.row.id), {"tenant": detail.row.tenant})
+    return detail, policy
+
+
+def view(detail: ExchangeDetail, policy: Policy | None) -> View:
     """The page from the record and the policy of that time; without it no threshold is shown."""
     row = detail.row
     inputs = msgspec.convert(detail.inputs, list[Segment])
@@ -121,7 +158,7 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> Page:
     saw = texts(detail.prompt)
     answered = [_said(segment) for segment in outputs] or texts(detail.completion)
     got = texts(detail.answer)
-    return Page(
+    return View(
         id=str(row.id),
         kind="failed" if row.failure_code else row.decision,
         headline=_headline(detail, reasons),

@@ -1,24 +1,38 @@
-"""The first page: what the last day held, and the latest exchanges."""
+"""Exchanges: the latest, searched and filtered, and one's own views of them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 from msgspec import Struct
 
-from dashboards.charts import Bucket, Chart, stacked
-from dashboards.wording import count_of, percent, percent_interval, seconds_of
+from dashboards.filters import Filters
+from dashboards.live import stream
+from dashboards.pages import Page
+from dashboards.site import audited, filters_of, reading, shell_of, show, site_of
 from guardrails.errors import BadRequest
-from guardrails.exchange_log import query as log
-from monitoring.types import Window
+from guardrails.exchange_log.rows import Before, ExchangeRow
+
+PAGE = Page(
+    "Exchanges",
+    "/exchanges",
+    group="Watch",
+    place=20,
+    scoped=True,
+    bar=True,
+    any_time=True,
+    key="e",
+)
+router = APIRouter()
 
 PAGE_ROWS = 40
-DAY = timedelta(hours=24)
-STEP = timedelta(hours=1)
 TEXT_REACHES = timedelta(days=7)
 DECISIONS = ("allow", "flag", "redact", "block", "failed")
 EXCERPT_CHARACTERS = 140
@@ -28,29 +42,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class Filters(Struct, frozen=True, omit_defaults=True):
-    """What of the log is shown; None: all of it."""
+class Search(Struct, frozen=True):
+    """What the list itself is narrowed by, besides the filter bar; None: by nothing."""
 
     decision: str | None = None
-    route: str | None = None
-    model: str | None = None
     text: str | None = None
 
     @property
-    def set(self) -> dict[str, str]:
-        """Those that narrow the list, as they stand in the address."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value for name, value in values.items() if value}
-
-
-class Figure(Struct, frozen=True):
-    """One number of the summary; `value` None is shown as no data."""
-
-    name: str
-    value: str | None
-    lines: tuple[str, ...]
-    unit: str = ""
-    tone: str = ""
+    def chosen(self) -> dict[str, str]:
+        """As it stands in the address."""
+        return {k: v for k, v in (("decision", self.decision), ("text", self.text)) if v}
 
 
 class Line(Struct, frozen=True):
@@ -66,57 +67,90 @@ class Line(Struct, frozen=True):
     seconds: float | None
 
 
-class Page(Struct, frozen=True):
+class View(Struct, frozen=True):
     """All that the template needs; names as there."""
 
-    window: Window
-    figures: tuple[Figure, ...]
-    chart: Chart | None
     rows: tuple[Line, ...]
-    filters: Filters
+    search: Search
+    narrowed: bool
     older_url: str | None
     newest_url: str | None
-    fragment_url: str | None
+    live_url: str | None
+    clear_url: str
+    decisions: tuple[str, ...] = DECISIONS
 
 
-def read_filters(query: dict[str, str]) -> Filters:
-    """The filters in an address; an empty one is none. An unknown decision is a BadRequest."""
-    values = {name: query.get(name, "").strip() or None for name in Filters.__struct_fields__}
-    filters = Filters(**values)
-    if filters.decision is not None and filters.decision not in DECISIONS:
+@router.get("/exchanges")
+async def exchanges(request: Request) -> Response:
+    """The list."""
+    page, _ = await _read(request)
+    looked = filters_of(request).chosen | page.search.chosen
+    await audited(request, "exchanges.search" if page.search.text else "exchanges.list", "", looked)
+    return await show(request, "exchanges.html", page)
+
+
+@router.get("/live/exchanges")
+async def live(request: Request) -> Response:
+    """The newest page of the list again whenever it has changed, as server-sent events."""
+
+    async def rendered() -> tuple[str, str]:
+        page, version = await _read(request)
+        return version, site_of(request).render("_list.html", page, shell_of(request))
+
+    await audited(request, "exchanges.watch", "", dict(request.query_params))
+    return stream(request, rendered)
+
+
+async def _read(request: Request) -> tuple[View, str]:
+    """The page, and a tag that changes when what it shows does."""
+    filters, search = filters_of(request), read_search(dict(request.query_params))
+    written = request.query_params.get("before")
+    before = read_place(written) if written else None
+    now = site_of(request).now()
+    async with reading(request) as log:
+        rows = await log.latest(PAGE_ROWS + 1, before=before, **conditions(filters, search, now))
+    page = view(rows, filters=filters, search=search, before=before)
+    return page, hashlib.sha256(msgspec.json.encode(page.rows)).hexdigest()[:24]
+
+
+def read_search(query: dict[str, str]) -> Search:
+    """The search in an address; an empty one is none. An unknown decision is a BadRequest."""
+    search = Search(
+        query.get("decision", "").strip() or None, query.get("text", "").strip() or None
+    )
+    if search.decision is not None and search.decision not in DECISIONS:
         raise BadRequest(f"A decision is one of: {', '.join(DECISIONS)}.", param="decision")
-    return filters
+    return search
 
 
-def conditions(filters: Filters, now: datetime) -> dict[str, Any]:
-    """The filters as `query.latest` takes them.
+def conditions(filters: Filters, search: Search, now: datetime) -> dict[str, Any]:
+    """Filters and search as `query.latest` takes them.
 
-    Limits: text is looked for in the last seven days only, for it is read row by row.
+    Limits: where no time is chosen, text is looked for in the last seven days.
     """
-    failed = filters.decision == "failed"
+    failed = search.decision == "failed"
+    timed = filters.span is not None or filters.since is not None
+    window = filters.window(now) if timed else None
+    since = window.start if window else now - TEXT_REACHES if search.text else None
     return {
-        "decision": None if failed else filters.decision,
+        "decision": None if failed else search.decision,
         "failed": True if failed else None,
         "route": filters.route,
         "model": filters.model,
-        "text": filters.text,
-        "since": now - TEXT_REACHES if filters.text else None,
+        "tenant": filters.tenant,
+        "text": search.text,
+        "since": since,
+        "until": window.end if window else None,
     }
 
 
-def day_until(now: datetime) -> Window:
-    """The 24 hours that end with the minute now running: the page changes once a minute at most."""
-    end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return Window(end - DAY, end)
-
-
-def write_place(place: log.Before) -> str:
+def write_place(place: Before) -> str:
     """A row's place in the log for an address: microseconds and id."""
     at, row_id = place
     return f"{(at - _EPOCH) // _MICROSECOND}-{UUID(str(row_id)).hex}"
 
 
-def read_place(written: str) -> log.Before:
+def read_place(written: str) -> Before:
     """A place from an address; BadRequest where it is none."""
     microseconds, _, row_id = written.partition("-")
     try:
@@ -126,75 +160,27 @@ def read_place(written: str) -> log.Before:
 
 
 def view(
-    rows: Sequence[log.ExchangeRow],
-    totals: log.Totals,
-    buckets: Sequence[log.Bucket],
-    *,
-    reached: int,
-    window: Window,
-    filters: Filters,
-    before: log.Before | None,
-) -> Page:
+    rows: Sequence[ExchangeRow], *, filters: Filters, search: Search, before: Before | None
+) -> View:
     """The page from what was read; one row more than a page tells that there are older ones."""
     shown = rows[:PAGE_ROWS]
-    narrowed = filters.set
+    own = search.chosen
     older = None
     if len(rows) > PAGE_ROWS:
-        older = _url({**narrowed, "before": write_place(shown[-1].place)})
-    return Page(
-        window=window,
-        figures=figures(totals, reached),
-        chart=stacked([_bucket(bucket) for bucket in buckets], STEP),
+        older = filters.carry("/exchanges", **own, before=write_place(shown[-1].place))
+    newest = before is None
+    return View(
         rows=tuple(_line(row) for row in shown),
-        filters=filters,
+        search=search,
+        narrowed=bool(own or filters.chosen),
         older_url=older,
-        newest_url=_url(narrowed) if before is not None else None,
-        fragment_url="/fragments/latest" + (f"?{urlencode(narrowed)}" if narrowed else "")
-        if before is None
-        else None,
+        newest_url=None if newest else filters.carry("/exchanges", **own),
+        live_url=filters.carry("/live/exchanges", **own) if newest else None,
+        clear_url=filters.carry("/exchanges"),
     )
 
 
-def figures(totals: log.Totals, reached: int) -> tuple[Figure, ...]:
-    """The summary. Of a silent log each figure is no data, for silence proves nothing."""
-    n = totals.exchanges
-    names = ("Exchanges", "Blocked", "Failed", "Duration, p50 / p95")
-    if n == 0:
-        return tuple(Figure(name, None, ("no exchange in this time",)) for name in names)
-    passed = (
-        f"{count_of(totals.allowed)} allowed, {count_of(totals.flagged)} flagged",
-        f"{count_of(totals.redacted)} redacted, {count_of(totals.abandoned)} left by the caller",
-    )
-    took = None
-    if totals.p50_seconds is not None and totals.p95_seconds is not None:
-        took = f"{seconds_of(totals.p50_seconds)} / {seconds_of(totals.p95_seconds)}"
-    return (
-        Figure(names[0], count_of(n), passed),
-        _share(names[1], totals.blocked, n, tone="acted" if totals.blocked else ""),
-        _share(names[2], totals.failed, n),
-        Figure(names[3], took, (f"n = {count_of(reached)} that reached a model",), unit="s"),
-    )
-
-
-def _share(name: str, hits: int, n: int, *, tone: str = "") -> Figure:
-    lines = (
-        f"{count_of(hits)} of n = {count_of(n)}",
-        f"interval {percent_interval(hits, n)}",
-    )
-    return Figure(name, percent(hits / n), lines, tone=tone)
-
-
-def _bucket(bucket: log.Bucket) -> Bucket:
-    counts = {
-        "allow": bucket.allowed,
-        "flag": bucket.flagged,
-        "redact": bucket.redacted,
-        "block": bucket.blocked,
-    }
-    return Bucket(bucket.start, counts, bucket.failed)
-
-
-def _line(row: log.ExchangeRow) -> Line:
+def _line(row: ExchangeRow) -> Line:
     return Line(
         id=str(row.id),
         started_at=row.started_at,
@@ -207,14 +193,10 @@ def _line(row: log.ExchangeRow) -> Line:
     )
 
 
-def _why(row: log.ExchangeRow) -> str:
+def _why(row: ExchangeRow) -> str:
     parts = [*row.rules]
     if row.failure_code:
         parts.insert(0, f"{row.failure_code} ({row.failure_status})")
     if row.abandoned:
         parts.append("the caller left")
     return ", ".join(parts)
-
-
-def _url(query: dict[str, str]) -> str:
-    return "/" + (f"?{urlencode(query)}" if query else "") + "#latest"

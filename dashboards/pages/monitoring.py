@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
 from msgspec import Struct
 
+from dashboards.pages import Page
+from dashboards.site import show, site_of
 from dashboards.wording import count_of, percent
+from monitoring import runs
+from monitoring.jobs import names as job_names
 from monitoring.types import Figure, Run, Window
+
+PAGE = Page("Monitor runs", "/monitoring", group="Watch", place=80, key="m")
+router = APIRouter()
 
 SHOWN_FIGURES = 60
 LATE = 3
@@ -41,7 +50,7 @@ class Latest(Struct, frozen=True):
     figures: tuple[Number, ...]
 
 
-class Page(Struct, frozen=True):
+class View(Struct, frozen=True):
     """All that the template needs; names as there."""
 
     latest: tuple[Latest, ...]
@@ -49,10 +58,18 @@ class Page(Struct, frozen=True):
     never: tuple[str, ...]
 
 
-def view(latest: Sequence[Run], recent: Sequence[Run], jobs: Sequence[str], now: datetime) -> Page:
+@router.get("/monitoring")
+async def monitoring(request: Request) -> Response:
+    """The latest run of each job, and those before."""
+    site = site_of(request)
+    latest, recent = await runs.latest_of_each(site.reader), await runs.recent(site.reader)
+    return await show(request, "monitoring.html", view(latest, recent, job_names(), site.now()))
+
+
+def view(latest: Sequence[Run], recent: Sequence[Run], jobs: Sequence[str], now: datetime) -> View:
     """The page from the records; a job without any is named, for silence is not OK."""
     seen = {run.job for run in latest}
-    return Page(
+    return View(
         latest=tuple(_latest(run, now) for run in latest),
         recent=tuple(recent),
         never=tuple(name for name in jobs if name not in seen),

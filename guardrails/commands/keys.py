@@ -24,7 +24,7 @@ def keys() -> None:
 @click.argument("name")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=("infer",))
 @click.option("--route", "routes", multiple=True, help="Only this route; may be repeated.")
-@click.option("--tenant", default="default", show_default=True)
+@click.option("--tenant", default="default", show_default=True, help="* for dashboards: all.")
 @click.option("--days", type=click.IntRange(min=1), help="It expires after so many days.")
 def create(
     name: str, scopes: tuple[str, ...], routes: tuple[str, ...], tenant: str, days: int | None

@@ -70,6 +70,7 @@ async def latest(
     failed: bool | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    tenants: Sequence[str] | None = None,
     cipher: Cipher | None = None,
 ) -> list[ExchangeRow]:
     """The newest exchanges first, at most `limit` of them, from `before` on.
@@ -77,6 +78,7 @@ async def latest(
     `text` finds words of what was asked or answered, in any case of letters, and words that begin
     so; "in quotes" they must follow each other, and `-word` must not be there. Of one exchange the
     last 50,000 characters asked and the first 50,000 answered are searched.
+    `tenants` are those whose exchanges may be seen at all; none of them: nothing.
     Cost: an index walk, whatever the page. Errors: BadRequest for `text` where texts are encrypted.
     """
     conditions = _span(since, until)
@@ -91,6 +93,8 @@ async def latest(
     ):
         if wanted is not None:
             conditions.append(column == wanted)
+    if tenants is not None:
+        conditions.append(_c.tenant.in_(tenants))
     if model is not None:
         # As the index has it: a caller may send a name that is longer than an index takes.
         begins = func.left(_c.gen_ai_request_model, MODEL_CHARACTERS)

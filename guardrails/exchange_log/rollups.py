@@ -201,12 +201,12 @@ async def overview(
     steps = {**span, "bucket": bucket}
     each = await _read(connection, _MINUTES + _COUNTS.format(**_EACH), steps)
     each_duration = await _read(connection, _MINUTES + _DURATIONS.format(**_EACH), steps)
-    whole = _sums(each)
+    whole = sums_of(each)
     series = []
     moment = since
     while moment < until:
         end = min(moment + bucket, until)
-        own = _sums([row for row in each if row["start"] == moment])
+        own = sums_of([row for row in each if row["start"] == moment])
         p50, p95 = _percentiles([row for row in each_duration if row["start"] == moment])
         for name in ("reached", "input_tokens", "output_tokens"):
             own.pop(name)
@@ -225,7 +225,8 @@ async def _read(
     return [dict(row._mapping) for row in rows]
 
 
-def _sums(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+def sums_of(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """The counts of some rows together, and the exchanges of each decision."""
     sums = dict.fromkeys((*_SUMS, *_DECISIONS.values()), 0)
     for row in rows:
         for name in _SUMS:

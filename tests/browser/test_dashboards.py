@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,31 +55,38 @@ async def first_path(page, text: str) -> str:
     return await page.locator("tr", has_text=text).first.locator("a").get_attribute("href")
 
 
-async def test_latest_exchanges_are_shown_with_their_figures_and_chart(visit):
+async def test_overview_shows_figures_and_chart(visit):
     page = await (await visit()).open()
-    assert await page.title() == "Exchanges · Banister"
-    assert await page.locator("tbody tr[data-id]").count() == 40
+    assert await page.title() == "Overview · Banister"
     assert await page.locator(".figure .value").first.inner_text() == "404"
     assert await page.locator(".plot .bar").count() > 24
 
 
 async def test_filter_narrows_the_list_and_stays_in_the_address(visit):
-    page = await (await visit()).open()
+    page = await (await visit()).open("/exchanges")
+    assert await page.locator("tr[data-id]").count() == 40
+    await page.get_by_role("combobox", name="Route").select_option("support")
+    await page.wait_for_url("**/exchanges?route=support")
     await page.get_by_role("combobox", name="Decision").select_option("block")
-    await page.get_by_label("Route").fill("support")
-    await page.get_by_role("button", name="Filter").click()
-    await page.wait_for_url("**/?decision=block&route=support*")
+    await page.get_by_role("button", name="Search").click()
+    await page.wait_for_url(re.compile("route=support.*decision=block"))
     kinds = await page.locator("tr[data-id] .badge").all_inner_texts()
     routes = await page.locator("tr[data-id] .route").all_inner_texts()
     assert set(kinds) == {"block"}
     assert set(routes) == {"support"}
     assert await page.get_by_role("combobox", name="Decision").input_value() == "block"
     await page.get_by_role("link", name="Clear").click()
-    assert await page.locator("tr[data-id]").count() == 40
+    await page.wait_for_url("**/exchanges?route=support")
+    assert set(await page.locator("tr[data-id] .route").all_inner_texts()) == {"support"}
+    await page.get_by_role("link", name="Overview").click()
+    await page.wait_for_url("**/?route=support")
+    assert await page.get_by_role("combobox", name="Route").input_value() == "support"
+    await page.get_by_role("link", name="All", exact=True).click()
+    assert await page.get_by_role("combobox", name="Route").input_value() == ""
 
 
 async def test_older_page_and_back_to_the_newest(visit):
-    page = await (await visit()).open()
+    page = await (await visit()).open("/exchanges")
     first = await page.locator("tr[data-id]").first.get_attribute("data-id")
     await page.get_by_role("link", name="Older").click()
     assert await page.locator("h2#latest").inner_text() == "Older exchanges"
@@ -88,7 +96,7 @@ async def test_older_page_and_back_to_the_newest(visit):
 
 
 async def test_exchange_opens_with_its_finds_marked_and_its_steps(visit):
-    page = await (await visit()).open("/?text=ada@example.org")
+    page = await (await visit()).open("/exchanges?text=ada@example.org")
     await page.locator("tr[data-id] a").click()
     assert await page.locator("h1").inner_text() == "Passed on, redacted"
     assert (await page.locator("mark").first.inner_text()).startswith("ada@example.org")
@@ -100,7 +108,7 @@ async def test_exchange_opens_with_its_finds_marked_and_its_steps(visit):
 
 async def test_hostile_text_stays_text(visit):
     window = await visit()
-    page = await window.open("/")
+    page = await window.open("/exchanges")
     assert await page.title() == "Exchanges · Banister"
     await page.goto(window.address + await first_path(page, "<script>"))
     said = page.locator("section[aria-labelledby=came] .said")
@@ -109,11 +117,11 @@ async def test_hostile_text_stays_text(visit):
     assert await page.locator("main img, main script").count() == 0
 
 
-@pytest.mark.parametrize("path", ["/", "/monitoring", "detail"])
+@pytest.mark.parametrize("path", ["/", "/exchanges", "/monitoring", "detail"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_text_has_enough_contrast(visit, scheme, path):
     window = await visit(color_scheme=scheme)
-    page = await window.open("/")
+    page = await window.open("/exchanges")
     if path == "detail":
         path = await first_path(page, "<script>")
     await window.open(path)
@@ -125,42 +133,77 @@ async def test_every_text_has_enough_contrast(visit, scheme, path):
 @pytest.mark.parametrize("width", [320, 390, 800])
 async def test_narrow_screens_scroll_only_downwards(visit, width):
     window = await visit(viewport={"width": width, "height": 800})
-    page = await window.open("/")
+    page = await window.open("/exchanges")
     hostile = await first_path(page, "<script>")
-    for path in ("/", hostile, "/monitoring", "/?text=zzz"):
+    for path in ("/", "/exchanges", hostile, "/monitoring", "/exchanges?text=zzz"):
         await window.open(path)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 async def test_page_is_whole_without_script(visit):
-    page = await (await visit(java_script_enabled=False)).open("/?decision=block")
+    page = await (await visit(java_script_enabled=False)).open("/exchanges?decision=block")
     assert await page.locator("tr[data-id]").count() > 0
-    assert await page.locator("#live button").count() == 0
+    assert await page.locator(".live button").count() == 0
+    await page.get_by_label("Route").select_option("support")
+    await page.get_by_role("button", name="Show").click()
+    assert "route=support" in page.url
 
 
 async def test_keyboard_reaches_the_content_the_filters_and_an_exchange(visit):
-    page = await (await visit()).open()
+    page = await (await visit()).open("/exchanges")
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
     await page.keyboard.press("Enter")
     assert await page.evaluate("document.activeElement.id") == "main"
     reached = []
-    for _ in range(14):
+    for _ in range(10):
         await page.keyboard.press("Tab")
         reached.append(
             await page.evaluate(
                 "document.activeElement.name || document.activeElement.pathname || ''"
             )
         )
-    assert [r for r in reached if r in ("decision", "route", "model", "text")] == [
-        "decision",
-        "route",
-        "model",
-        "text",
-    ]
+    assert [r for r in reached if r in ("decision", "text")] == ["decision", "text"]
     assert any(r.startswith("/exchanges/") for r in reached)
     outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
+
+
+async def test_shortcuts_open_pages_search_and_rows(visit):
+    page = await (await visit()).open("/")
+    await page.keyboard.press("g")
+    await page.keyboard.press("e")
+    await page.wait_for_url("**/exchanges")
+    await page.keyboard.press("j")
+    await page.keyboard.press("j")
+    second = await page.locator("tr[data-id] a").nth(1).get_attribute("href")
+    assert await page.evaluate("document.activeElement.getAttribute('href')") == second
+    await page.keyboard.press("/")
+    await page.keyboard.type("g o?")
+    assert await page.locator("input[type=search]").input_value() == "g o?"
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("?")
+    assert await page.get_by_role("dialog", name="Keyboard").is_visible()
+    await page.keyboard.press("Escape")
+    assert not await page.get_by_role("dialog", name="Keyboard").is_visible()
+
+
+async def test_theme_is_kept_from_page_to_page(visit):
+    page = await (await visit(color_scheme="light")).open("/")
+    await page.get_by_role("button", name="Dark").click()
+    dark = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    await page.get_by_role("link", name="Exchanges").click()
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+    await page.get_by_role("button", name="Light").click()
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
+async def test_narrow_screens_have_a_menu(visit):
+    page = await (await visit(viewport={"width": 390, "height": 800})).open("/")
+    assert not await page.get_by_role("navigation", name="Pages").is_visible()
+    await page.get_by_role("button", name="Menu").click()
+    await page.get_by_role("link", name="Exchanges").click()
+    await page.wait_for_url("**/exchanges")
 
 
 async def test_new_exchanges_appear_by_themselves_until_paused(
@@ -169,7 +212,7 @@ async def test_new_exchanges_appear_by_themselves_until_paused(
     url = make_database()
     with dashboards(url, tmp_path) as address:
         window = await visit(address)
-        page = await window.open("/")
+        page = await window.open("/exchanges")
         assert "The log holds no exchange." in await page.inner_text("main")
         await write(url, [make_blocked("First of all", started_at=datetime.now(UTC))])
         await page.locator("tr[data-id]", has_text="First of all").wait_for(timeout=15_000)

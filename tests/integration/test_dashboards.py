@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +15,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dashboards import audit
 from dashboards.app import create
+from dashboards.faults import STATEMENT_SECONDS
 from dashboards.security import HEADERS
 from guardrails.settings import Settings
 from guardrails.types import Exchange, Segment, Stage
@@ -26,7 +29,7 @@ from monitoring.run import run
 from monitoring.windows import last_full
 from tests import fakes
 from tests.browser.traffic import HOSTILE, a_day, write
-from tests.factories import make_blocked, make_check, make_exchange
+from tests.factories import make_check, make_exchange
 
 NOW = datetime(2026, 11, 23, 7, 40, 12, tzinfo=UTC)
 MAX_PAGE_BYTES = 100_000
@@ -93,23 +96,37 @@ async def fresh_now(postgres_url: str, tmp_path: Path) -> AsyncIterator[httpx.As
         yield client
 
 
-async def ids(client: httpx.AsyncClient, address: str = "/") -> list[str]:
+async def ids(client: httpx.AsyncClient, address: str = "/exchanges") -> list[str]:
     return re.findall(r'data-id="([^"]+)"', (await client.get(address)).text)
 
 
-async def test_first_page_shows_the_day_and_the_latest_exchanges(day: httpx.AsyncClient):
+async def test_first_page_shows_the_day_in_figures(day: httpx.AsyncClient):
     answer = await day.get("/")
     page = Page(answer.text)
     assert answer.status_code == 200
-    assert "22 Nov 07:41 – 23 Nov 07:41 UTC" in page.text
+    assert "22 Nov 08:00 – 23 Nov 08:00 UTC" in page.text
     assert "of n = 304" in page.text
+
+
+@pytest.mark.parametrize("narrow", ["route=support", "tenant=acme", "model=assistant-small"])
+async def test_figures_follow_the_filter_bar(day: httpx.AsyncClient, narrow: str):
+    for span in ("24h", "1h", "30d"):
+        page = Page((await day.get(f"/?span={span}&{narrow}")).text)
+        listed = len(await ids(day, f"/exchanges?span={span}&{narrow}"))
+        (n,) = re.findall(r"of n = ([\d]+) interval", page.text)[:1] or ["0"]
+        assert min(int(n), 40) == listed, span
+        assert f"span={span}&{narrow}" in str(page.all("a"))
+
+
+async def test_list_shows_the_latest_exchanges(day: httpx.AsyncClient):
+    page = Page((await day.get("/exchanges")).text)
     assert "Can I send the stair rail back, and who pays for that?" in page.text
     assert len(await ids(day)) == 40
 
 
 async def test_pages_lead_through_the_whole_log_without_repeating(day: httpx.AsyncClient):
     seen: list[str] = []
-    address: str | None = "/"
+    address: str | None = "/exchanges"
     while address:
         html = (await day.get(address)).text
         seen += re.findall(r'data-id="([^"]+)"', html)
@@ -127,37 +144,23 @@ async def test_pages_lead_through_the_whole_log_without_repeating(day: httpx.Asy
     ],
 )
 async def test_decision_filters_the_list(day: httpx.AsyncClient, query: str, holds: str):
-    rows = (await day.get(f"/?{query}")).text.split("<tbody>")[-1]
+    rows = (await day.get(f"/exchanges?{query}")).text.split("<tbody>")[-1]
     assert rows.count("data-id=") > 0
     assert rows.count("data-id=") == rows.count(f'class="badge {holds}"')
 
 
 async def test_route_model_and_text_filter_the_list(day: httpx.AsyncClient):
-    assert len(await ids(day, "/?text=%22STAIR+rail+back%22&route=support")) == 1
-    assert await ids(day, "/?text=%22stair+rail+back%22&route=legal") == []
-    assert await ids(day, "/?text=%25") == []
-    assert 0 < len(await ids(day, "/?model=assistant-small")) <= 40
-    page = Page((await day.get("/?text=zzz&route=legal")).text)
+    assert len(await ids(day, "/exchanges?text=%22STAIR+rail+back%22&route=support")) == 1
+    assert await ids(day, "/exchanges?text=%22stair+rail+back%22&route=legal") == []
+    assert await ids(day, "/exchanges?text=%25") == []
+    assert 0 < len(await ids(day, "/exchanges?model=assistant-small")) <= 40
+    page = Page((await day.get("/exchanges?text=zzz&route=legal")).text)
     assert "No exchange matches." in page.text
     assert ("input", "legal") in {(t, a.get("value")) for t, a in page.tags}
 
 
-async def test_live_fragment_is_sent_only_when_something_changed(
-    fresh: httpx.AsyncClient, postgres_url: str
-):
-    await write(postgres_url, [make_exchange(started_at=NOW - timedelta(minutes=3))])
-    first = await fresh.get("/fragments/latest")
-    tag = {"if-none-match": first.headers["etag"]}
-    assert (await fresh.get("/fragments/latest", headers=tag)).status_code == 304
-    await write(postgres_url, [make_blocked(started_at=NOW - timedelta(minutes=2))])
-    second = await fresh.get("/fragments/latest", headers=tag)
-    assert second.status_code == 200
-    assert "You are an idiot." in second.text
-    assert "<html" not in second.text
-
-
 async def test_one_exchange_shows_what_was_asked_found_and_answered(day: httpx.AsyncClient):
-    (found,) = await ids(day, "/?text=ada%40example.org")
+    (found,) = await ids(day, "/exchanges?text=ada%40example.org")
     html = (await day.get(f"/exchanges/{found}")).text
     page = Page(html)
     assert "Passed on, redacted" in page.text
@@ -170,7 +173,7 @@ async def test_one_exchange_shows_what_was_asked_found_and_answered(day: httpx.A
 
 
 async def test_record_is_the_whole_exchange_as_json(day: httpx.AsyncClient):
-    (found,) = await ids(day, "/?text=ada%40example.org")
+    (found,) = await ids(day, "/exchanges?text=ada%40example.org")
     answer = await day.get(f"/exchanges/{found}/record.json")
     assert answer.headers["content-type"] == "application/json"
     record = json.loads(answer.text)
@@ -179,8 +182,8 @@ async def test_record_is_the_whole_exchange_as_json(day: httpx.AsyncClient):
 
 
 async def test_hostile_text_stays_text(day: httpx.AsyncClient):
-    (found,) = await ids(day, "/?text=onerror")
-    for address in ("/", f"/exchanges/{found}", "/?text=%22%3E%3Cscript%3E"):
+    (found,) = await ids(day, "/exchanges?text=onerror")
+    for address in ("/exchanges", f"/exchanges/{found}", "/exchanges?text=%22%3E%3Cscript%3E"):
         html = (await day.get(address)).text
         page = Page(html)
         assert page.all("img") == []
@@ -209,7 +212,7 @@ def worst() -> Exchange:
 async def test_list_of_the_worst_exchanges_is_small(fresh: httpx.AsyncClient, postgres_url: str):
     long = make_exchange("<&ش'\"" * 200, started_at=NOW, model="<&\"'" * 50, route="&" * 99)
     await write(postgres_url, [long.evolve(id=make_exchange().id) for _ in range(60)])
-    answer = await fresh.get("/")
+    answer = await fresh.get("/exchanges")
     assert answer.status_code == 200
     assert len(answer.content) <= MAX_PAGE_BYTES
 
@@ -225,8 +228,8 @@ async def test_page_of_the_worst_exchange_is_small(fresh: httpx.AsyncClient, pos
 async def test_empty_log_is_shown_as_no_data(fresh: httpx.AsyncClient):
     page = Page((await fresh.get("/")).text)
     assert page.text.count("No data") == 4
-    assert "The log holds no exchange." in page.text
     assert not page.all("svg")[1:]
+    assert "The log holds no exchange." in Page((await fresh.get("/exchanges")).text).text
     watched = Page((await fresh.get("/monitoring")).text).text
     assert watched.count("Never ran.") == len(names())
 
@@ -250,8 +253,8 @@ async def test_monitoring_page_shows_the_latest_run_of_each_job(
         ("/exchanges/nonsense", 404, "There is nothing here"),
         ("/exchanges/01a20766-b941-7985-a070-9a0489efc802", 404, "There is nothing here"),
         ("/exchanges/01a20766-b941-7985-a070-9a0489efc802/record.json", 404, "nothing here"),
-        ("/?before=nonsense", 400, "place in the log"),
-        ("/?decision=perhaps", 400, "A decision is one of"),
+        ("/exchanges?before=nonsense", 400, "place in the log"),
+        ("/exchanges?decision=perhaps", 400, "A decision is one of"),
         ("/docs", 404, "There is nothing here"),
         ("/static/../app.py", 404, "There is nothing here"),
     ],
@@ -276,7 +279,7 @@ async def test_headers_stand_on_every_answer_and_only_files_are_kept(fresh: http
 
 async def test_nothing_on_a_page_is_inline_or_from_elsewhere(day: httpx.AsyncClient):
     first = (await ids(day))[0]
-    for address in ("/", f"/exchanges/{first}", "/monitoring", "/exchanges/none"):
+    for address in ("/", "/exchanges", f"/exchanges/{first}", "/monitoring", "/exchanges/none"):
         page = Page((await day.get(address)).text)
         assert page.all("style") == []
         assert [a for _, a in page.tags if "style" in a] == []
@@ -287,7 +290,7 @@ async def test_nothing_on_a_page_is_inline_or_from_elsewhere(day: httpx.AsyncCli
 
 async def test_pages_have_one_title_labels_and_table_heads(day: httpx.AsyncClient):
     first = (await ids(day))[0]
-    for address in ("/", f"/exchanges/{first}", "/monitoring", "/exchanges/none"):
+    for address in ("/", "/exchanges", f"/exchanges/{first}", "/monitoring", "/exchanges/none"):
         page = Page((await day.get(address)).text)
         assert page.all("html") == [{"lang": "en"}]
         assert len(page.all("h1")) == 1
@@ -326,6 +329,37 @@ async def test_what_the_real_proxy_recorded_is_shown(
     assert "small@7" in flagged.text
 
 
-async def test_dashboards_can_only_read(fresh: httpx.AsyncClient):
+async def test_what_only_shows_takes_nothing(fresh: httpx.AsyncClient):
     for method in ("post", "put", "delete", "patch"):
         assert (await getattr(fresh, method)("/")).status_code == 405
+
+
+async def test_a_look_at_a_text_is_recorded_before_it_is_shown(
+    fresh: httpx.AsyncClient, postgres_url: str, engine: AsyncEngine
+):
+    exchange = make_exchange(started_at=NOW)
+    await write(postgres_url, [exchange])
+    for address in ("/", "/exchanges", "/exchanges?text=stairs&route=a",
+                    f"/exchanges/{exchange.id}", f"/exchanges/{exchange.id}/record.json",
+                    "/exchanges/none"):  # fmt: skip
+        await fresh.get(address)
+    async with engine.connect() as connection:
+        entries = await audit.latest(connection, 10)
+    assert [(entry.who, entry.action, entry.target) for entry in reversed(entries)] == [
+        ("local admin", "exchanges.list", ""),
+        ("local admin", "exchanges.search", ""),
+        ("local admin", "exchange.open", exchange.id),
+        ("local admin", "exchange.record", exchange.id),
+    ]
+    assert entries[2].detail == {"route": "a", "text": "stairs"}
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE audit_log RENAME TO away"))
+    assert (await fresh.get(f"/exchanges/{exchange.id}")).status_code == 503
+
+
+async def test_a_search_that_takes_too_long_is_told(fresh: httpx.AsyncClient, engine: AsyncEngine):
+    assert STATEMENT_SECONDS == 5
+    async with engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE exchanges"))
+        page = Page((await fresh.get("/exchanges")).text)
+    assert "This search takes too long" in page.text

@@ -1,4 +1,4 @@
-"""The summary of a day over a real log."""
+"""The summary of a day over a real log, as each visitor sees it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,55 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dashboards.pages.exchanges import STEP, day_until
+from dashboards.filters import Filters
+from dashboards.scoped import ScopedLog
 from dashboards.summary import Summaries
+from guardrails.types import Caller
 from tests.browser.traffic import write
 from tests.factories import make_exchange
 from tests.integration.test_dashboards import NOW
 
+HOUR = timedelta(hours=1)
+
 
 async def test_day_is_counted_once_for_all_who_look(postgres_url: str, engine: AsyncEngine):
-    summaries = Summaries(STEP)
-    window = day_until(NOW)
+    summaries = Summaries()
 
-    async def counted(at: datetime) -> int:
+    async def counted(at: datetime, **chosen: str) -> int:
+        filters = Filters(**chosen)
         async with engine.connect() as connection:
-            return (await summaries.of(connection, window, at)).totals.exchanges
+            log = ScopedLog(connection, None)
+            window = filters.window(NOW)
+            return (await summaries.of(log, window, HOUR, filters, at)).totals.exchanges
 
     assert await counted(NOW) == 0
-    await write(postgres_url, [make_exchange(started_at=NOW)])
+    await write(postgres_url, [make_exchange(started_at=NOW, route="support")])
     assert await counted(NOW + timedelta(seconds=4)) == 0
+    assert await counted(NOW + timedelta(seconds=4), route="support") == 1
+    assert await counted(NOW + timedelta(seconds=4), route="legal") == 0
     assert await counted(NOW + timedelta(seconds=5)) == 1
     assert (
         await asyncio.gather(*(counted(NOW + timedelta(seconds=20)) for _ in range(3))) == [1] * 3
     )
+
+
+async def test_a_visitor_of_some_tenants_counts_theirs_only(postgres_url: str, engine: AsyncEngine):
+    tenants = ("acme", "acme", "other")
+    await write(
+        postgres_url,
+        [make_exchange(started_at=NOW, caller=Caller("k", tenant)) for tenant in tenants],
+    )
+    async with engine.connect() as connection:
+        for seen, chosen, n in (
+            (None, None, 3),
+            (("acme",), None, 2),
+            (("acme",), "other", 0),
+            (("acme", "other"), "other", 1),
+            ((), None, 0),
+        ):
+            filters = Filters(tenant=chosen)
+            log = ScopedLog(connection, seen)
+            found = await log.overview(filters.window(NOW), HOUR, filters)
+            assert found.totals.exchanges == n, (seen, chosen)
+            choices = await log.choices(NOW)
+            assert set(choices.tenants) == (set(tenants) if seen is None else set(seen))

@@ -4,38 +4,22 @@ from uuid import UUID
 
 import pytest
 
+from dashboards.filters import Filters
 from dashboards.pages.exchanges import (
     PAGE_ROWS,
-    STEP,
-    Filters,
     Line,
+    Search,
     conditions,
-    day_until,
-    figures,
-    read_filters,
     read_place,
+    read_search,
     view,
     write_place,
 )
 from guardrails.errors import BadRequest
-from guardrails.exchange_log.query import Bucket, ExchangeRow, Totals
+from guardrails.exchange_log.rows import ExchangeRow
 
 NOW = datetime(2026, 11, 23, 7, 40, 12, tzinfo=UTC)
 ID = UUID("01a20766-b941-7985-a070-9a0489efc802")
-TOTALS = Totals(
-    exchanges=1204,
-    allowed=1100,
-    flagged=40,
-    redacted=14,
-    blocked=50,
-    failed=6,
-    abandoned=3,
-    input_tokens=1,
-    output_tokens=1,
-    p50_seconds=0.4211,
-    p95_seconds=1.8,
-)
-SILENT = Totals(0, 0, 0, 0, 0, 0, 0, 0, 0, None, None)
 
 
 def row(**changes: Any) -> ExchangeRow:
@@ -64,56 +48,9 @@ def row(**changes: Any) -> ExchangeRow:
     return ExchangeRow(**{**fields, **changes})
 
 
-def series(counts: int) -> list[Bucket]:
-    window = day_until(NOW)
-    return [
-        Bucket(window.start + n * STEP, window.start + (n + 1) * STEP,
-               counts, counts, 0, 0, 0, 0, 0, None, None)
-        for n in range(24)
-    ]  # fmt: skip
-
-
 def page(rows: list[ExchangeRow], **changes: Any):
-    arguments: dict[str, Any] = {
-        "reached": 1150,
-        "window": day_until(NOW),
-        "filters": Filters(),
-        "before": None,
-    }
-    return view(rows, TOTALS, series(50), **{**arguments, **changes})
-
-
-def plain(text: str | None) -> str | None:
-    return text and text.replace("\N{NO-BREAK SPACE}", " ")
-
-
-def test_figures_come_with_unit_n_and_interval():
-    assert [(f.name, plain(f.value), [plain(s) for s in f.lines], f.unit, f.tone)
-            for f in figures(TOTALS, 1150)] == [
-        ("Exchanges", "1,204", ["1,100 allowed, 40 flagged", "14 redacted, 3 left by the caller"],
-         "", ""),
-        ("Blocked", "4.2 %", ["50 of n = 1,204", "interval 3.2–5.4 %"], "", "acted"),
-        ("Failed", "0.50 %", ["6 of n = 1,204", "interval 0.2–1.1 %"], "", ""),
-        ("Duration, p50 / p95", "0.421 / 1.80", ["n = 1,150 that reached a model"], "s", ""),
-    ]  # fmt: skip
-
-
-def test_silence_is_no_data_and_never_a_good_number():
-    assert {figure.value for figure in figures(SILENT, 0)} == {None}
-    assert view(
-        [], SILENT, series(0), reached=0, window=day_until(NOW), filters=Filters(), before=None
-    ).chart is None  # fmt: skip
-
-
-def test_durations_are_no_data_when_nothing_reached_a_model():
-    blocked_all = Totals(5, 0, 0, 0, 5, 0, 0, 0, 0, None, None)
-    assert [figure.value is None for figure in figures(blocked_all, 0)] == [False] * 3 + [True]
-
-
-def test_window_is_the_day_that_ends_with_this_minute():
-    window = day_until(NOW)
-    assert window.end == datetime(2026, 11, 23, 7, 41, tzinfo=UTC)
-    assert window.end - window.start == timedelta(hours=24)
+    arguments: dict[str, Any] = {"filters": Filters(), "search": Search(), "before": None}
+    return view(rows, **{**arguments, **changes})
 
 
 def test_line_says_what_was_asked_and_which_rules_fired():
@@ -155,16 +92,16 @@ def test_kind_of_a_line(changes, kind, why):
 def test_older_page_is_offered_only_where_there_is_one():
     rows = [row(started_at=NOW - timedelta(seconds=n)) for n in range(PAGE_ROWS + 1)]
     assert page(rows[:-1]).older_url is None
-    full = page(rows, filters=Filters(decision="block", text="a b&c"))
+    full = page(rows, search=Search("block", "a b&c"))
     place = write_place(rows[PAGE_ROWS - 1].place)
-    assert full.older_url == f"/?decision=block&text=a+b%26c&before={place}#latest"
+    assert full.older_url == f"/exchanges?decision=block&text=a+b%26c&before={place}"
     assert len(full.rows) == PAGE_ROWS
 
 
 def test_only_the_newest_page_is_live():
     newest, older = page([row()], filters=Filters(route="r")), page([row()], before=(NOW, ID))
-    assert (newest.fragment_url, newest.newest_url) == ("/fragments/latest?route=r", None)
-    assert (older.fragment_url, older.newest_url) == (None, "/#latest")
+    assert (newest.live_url, newest.newest_url) == ("/live/exchanges?route=r", None)
+    assert (older.live_url, older.newest_url) == (None, "/exchanges")
 
 
 @pytest.mark.parametrize(
@@ -180,16 +117,20 @@ def test_place_that_is_none_is_a_bad_request(written):
         read_place(written)
 
 
-def test_filters_are_read_from_the_address_and_empty_ones_are_none():
-    query = {"decision": "", "route": " legal ", "model": "", "text": "  ", "before": "1-2"}
-    assert read_filters(query) == Filters(route="legal")
+def test_search_is_read_from_the_address_and_an_empty_one_is_none():
+    assert read_search({"decision": "", "text": "  ", "before": "1-2"}) == Search()
+    assert read_search({"decision": "block", "text": " rail "}) == Search("block", "rail")
     with pytest.raises(BadRequest, match="allow, flag"):
-        read_filters({"decision": "maybe"})
+        read_search({"decision": "maybe"})
 
 
 def test_failed_is_a_filter_of_its_own_and_text_reaches_a_week():
-    failed = conditions(Filters(decision="failed"), NOW)
+    failed = conditions(Filters(route="r", tenant="t"), Search("failed"), NOW)
     assert (failed["decision"], failed["failed"], failed["since"]) == (None, True, None)
-    asked = conditions(Filters(decision="block", text="rail"), NOW)
+    assert (failed["route"], failed["tenant"], failed["model"]) == ("r", "t", None)
+    asked = conditions(Filters(), Search("block", "rail"), NOW)
     assert (asked["decision"], asked["failed"]) == ("block", None)
     assert asked["since"] == NOW - timedelta(days=7)
+    month = Filters(span="30d").window(NOW)
+    timed = conditions(Filters(span="30d"), Search(text="rail"), NOW)
+    assert (timed["since"], timed["until"]) == (month.start, month.end)

@@ -1,0 +1,113 @@
+"""The exchange log as one visitor may see it: the one door through which pages read exchanges.
+
+Every question takes the visitor's tenants along. No page imports the log's own functions
+(pyproject.toml forbids it), so none can forget them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from sqlalchemy import func, select, union
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dashboards.filters import Filters
+from guardrails.exchange_log import query
+from guardrails.exchange_log.cipher import Cipher
+from guardrails.exchange_log.part_counts import Part, overview_of
+from guardrails.exchange_log.query import Before, ExchangeDetail, ExchangeRow
+from guardrails.exchange_log.rollups import Overview, overview
+from guardrails.exchange_log.tables import exchanges
+from guardrails.exchange_log.upkeep_tables import exchange_counts
+from monitoring.types import Window
+
+MINUTES_REACH = timedelta(days=7)
+"""Counts of each minute are kept for eight days."""
+CHOICES_REACH = timedelta(days=30)
+FRESH_ROWS = 2_000
+MOST_CHOICES = 200
+_counts, _rows = exchange_counts.c, exchanges.c
+
+
+class Choices(Struct, frozen=True):
+    """What the filter bar offers."""
+
+    routes: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+
+
+class ScopedLog:
+    """Reads exchanges over one connection, of these tenants only; None: of all."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        tenants: Sequence[str] | None,
+        cipher: Cipher | None = None,
+    ) -> None:
+        self.connection = connection
+        self.tenants = None if tenants is None else tuple(tenants)
+        self._cipher = cipher
+
+    async def latest(
+        self, limit: int, *, before: Before | None = None, **conditions: Any
+    ) -> list[ExchangeRow]:
+        """The newest first; conditions are those of `query.latest`."""
+        return await query.latest(
+            self.connection,
+            limit,
+            before,
+            cipher=self._cipher,
+            tenants=self.tenants,
+            **conditions,
+        )
+
+    async def get(self, exchange_id: UUID | str) -> ExchangeDetail | None:
+        """One exchange; None also where it is another tenant's."""
+        detail = await query.get(self.connection, exchange_id, self._cipher)
+        return detail if detail is not None and self._mine(detail.row.tenant) else None
+
+    async def overview(self, window: Window, step: timedelta, filters: Filters) -> Overview:
+        """Totals and a series of the window; see `rollups.overview`."""
+        part = Part(filters.route, filters.model, self._and(filters.tenant))
+        span = (self.connection, window.start, window.end, step)
+        if part.whole and window.end - window.start <= MINUTES_REACH:
+            return await overview(*span)
+        return await overview_of(*span, part)
+
+    async def choices(self, now: datetime) -> Choices:
+        """The routes, models and tenants that had traffic in the last month.
+
+        Those whom the rollups job has not come to are found in the newest rows.
+        """
+        counted = select(_counts.route, _counts.model, _counts.tenant).where(
+            _counts.step == 3600, _counts.start >= now - CHOICES_REACH
+        )
+        model = func.left(_rows.gen_ai_request_model, 200).label("model")
+        newest = select(_rows.route, model, _rows.tenant).order_by(_rows.started_at.desc())
+        if self.tenants is not None:
+            counted = counted.where(_counts.tenant.in_(self.tenants))
+            newest = newest.where(_rows.tenant.in_(self.tenants))
+        fresh = newest.limit(FRESH_ROWS).subquery()
+        both = union(counted, select(fresh.c.route, fresh.c.model, fresh.c.tenant))
+        rows = (await self.connection.execute(both)).all()
+        return Choices(
+            *(
+                tuple(sorted({value for row in rows if (value := row[number])}))[:MOST_CHOICES]
+                for number in range(3)
+            )
+        )
+
+    def _mine(self, tenant: str) -> bool:
+        return self.tenants is None or tenant in self.tenants
+
+    def _and(self, tenant: str | None) -> tuple[str, ...] | None:
+        """The visitor's tenants and the chosen one together."""
+        if tenant is None:
+            return self.tenants
+        return (tenant,) if self._mine(tenant) else ()

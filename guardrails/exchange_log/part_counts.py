@@ -1,0 +1,141 @@
+"""What did a part of the log hold: one route, one model, some tenants?
+
+Where a span is one of whole hours, the counts of each hour are added up, and the rows that the
+rollups job has not come to are counted themselves. Any other span is counted row by row, by the
+index of what narrows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, and_, func, literal, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from guardrails.exchange_log.query import MODEL_CHARACTERS
+from guardrails.exchange_log.rollups import JOB, Overview, sums_of
+from guardrails.exchange_log.rows import Bucket, Totals
+from guardrails.exchange_log.tables import exchanges
+from guardrails.exchange_log.upkeep_tables import exchange_counts, log_progress
+
+HOUR = timedelta(hours=1)
+TIMED = timedelta(hours=25)
+"""The longest span whose durations are looked at: they are not kept by route, so each row is."""
+
+_c, _k = exchanges.c, exchange_counts.c
+
+
+class Part(Struct, frozen=True):
+    """What a row must be of; None: any. No tenant at all is an empty part."""
+
+    route: str | None = None
+    model: str | None = None
+    tenants: Sequence[str] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the log."""
+        return self == Part()
+
+    def of_rows(self) -> list[ColumnElement[bool]]:
+        """The conditions on rows of `exchanges`."""
+        found: list[ColumnElement[bool]] = []
+        if self.route is not None:
+            found.append(_c.route == self.route)
+        if self.model is not None:
+            begins = func.left(_c.gen_ai_request_model, MODEL_CHARACTERS)
+            found.append(begins == self.model[:MODEL_CHARACTERS])
+        if self.tenants is not None:
+            found.append(_c.tenant.in_(self.tenants))
+        return found
+
+    def of_counts(self) -> list[ColumnElement[bool]]:
+        """The conditions on the counts of the hours."""
+        found: list[ColumnElement[bool]] = []
+        if self.route is not None:
+            found.append(_k.route == self.route)
+        if self.model is not None:
+            found.append(_k.model == self.model[:MODEL_CHARACTERS])
+        if self.tenants is not None:
+            found.append(_k.tenant.in_(self.tenants))
+        return found
+
+
+async def overview_of(
+    connection: AsyncConnection, since: datetime, until: datetime, bucket: timedelta, part: Part
+) -> Overview:
+    """A span of a part in totals and in equal steps.
+
+    Limits: the p50 and p95 are those of the whole span, and None where it is longer than TIMED.
+    """
+    hourly = not any(moment.minute or moment.second for moment in (since, until)) and not (
+        bucket % HOUR
+    )
+    counted = (
+        _by_hours(since, until, bucket, part) if hourly else _by_rows(since, until, bucket, part)
+    )
+    each = [dict(row._mapping) for row in await connection.execute(counted)]
+    series = []
+    moment = since
+    while moment < until:
+        end = min(moment + bucket, until)
+        own = sums_of([row for row in each if row["start"] == moment])
+        for name in ("reached", "input_tokens", "output_tokens"):
+            own.pop(name)
+        series.append(Bucket(start=moment, end=end, p50_seconds=None, p95_seconds=None, **own))
+        moment = end
+    whole = sums_of(each)
+    reached = whole.pop("reached")
+    p50 = p95 = None
+    if until - since <= TIMED and reached:
+        p50, p95 = (await connection.execute(_durations(since, until, part))).one()
+    return Overview(Totals(p50_seconds=p50, p95_seconds=p95, **whole), tuple(series), reached)
+
+
+def _by_hours(since: datetime, until: datetime, bucket: timedelta, part: Part) -> Any:
+    names = ("exchanges", "failed", "abandoned", "reached", "input_tokens", "output_tokens")
+    start = func.date_bin(bucket, _k.start, since).label("start")
+    counted = (
+        select(start, _k.decision, *(func.sum(_k[name]).label(name) for name in names))
+        .where(_k.step == 3600, _k.start >= since, _k.start < until, *part.of_counts())
+        .group_by(start, _k.decision)
+    )
+    border = select(func.coalesce(func.max(log_progress.c.xact), 0)).where(
+        log_progress.c.job == JOB
+    )
+    live = _by_rows(since, until, bucket, part).where(_c.xact >= border.scalar_subquery())
+    return union_all(counted, live)
+
+
+def _by_rows(since: datetime, until: datetime, bucket: timedelta, part: Part) -> Select[Any]:
+    start = func.date_bin(bucket, _c.started_at, since).label("start")
+    return (
+        select(
+            start,
+            _c.decision,
+            func.count().label("exchanges"),
+            func.count(_c.failure_code).label("failed"),
+            func.count().filter(_c.abandoned).label("abandoned"),
+            func.count().filter(_reached()).label("reached"),
+            func.coalesce(func.sum(_c.gen_ai_usage_input_tokens), 0).label("input_tokens"),
+            func.coalesce(func.sum(_c.gen_ai_usage_output_tokens), 0).label("output_tokens"),
+        )
+        .where(_c.started_at >= since, _c.started_at < until, *part.of_rows())
+        .group_by(start, _c.decision)
+    )
+
+
+def _durations(since: datetime, until: datetime, part: Part) -> Select[Any]:
+    def at(share: float) -> ColumnElement[Any]:
+        return func.percentile_cont(literal(share)).within_group(_c.duration_seconds)
+
+    return select(at(0.5), at(0.95)).where(
+        _c.started_at >= since, _c.started_at < until, _reached(), *part.of_rows()
+    )
+
+
+def _reached() -> ColumnElement[bool]:
+    return and_(_c.upstream.is_not(None), _c.duration_seconds.is_not(None))
