@@ -33,6 +33,7 @@ from guardrails.proxy import Proxy, Receive, Scope, Send
 from guardrails.rest import Parts, rest_app
 from guardrails.settings import Settings
 from guardrails.upstream.pool import Pool
+from guardrails.upstream.rollouts import Rollouts
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,12 @@ class App:
         """Bring every part up, in the order of their needs. Errors: ConfigError."""
         settings, stack = self._settings, self._stack
         templates = _templates(settings)
-        pool = Pool(settings.upstreams, balance=settings.balance, retries=settings.retries)
+        pool = Pool(
+            settings.upstreams,
+            balance=settings.balance,
+            retries=settings.retries,
+            rollouts_known=False,
+        )
         stack.push_async_callback(pool.aclose)
         if settings.database_url is None:
             raise ConfigError("There is no database: set BANISTER_DATABASE_URL or `banister up`.")
@@ -96,6 +102,9 @@ class App:
         keys = KeyRing(settings.database_url, secret)
         await keys.start()
         stack.push_async_callback(keys.stop)
+        rollouts = Rollouts(settings.database_url, pool)
+        await rollouts.start()
+        stack.push_async_callback(rollouts.stop)
         inference = self._inference()
         askers = detectors.askers_of(settings.detectors)
         for asker in askers.values():
@@ -131,6 +140,7 @@ class App:
                 finders=[n for n in checker.known if _runs_in(settings, n) == "loop"],
                 secret=secret,
             ),
+            secret=secret,
         )
         access = Access(keys)
         self._proxy = Proxy(
@@ -144,7 +154,7 @@ class App:
             most_at_once=settings.max_concurrency,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        self._rest = rest_app(Parts(pool, log, policies, checker, self._proxy, access))
+        self._rest = rest_app(Parts(pool, rollouts, log, policies, checker, self._proxy, access))
         # What lives as long as the process need not be looked at by every full collection, which
         # would hold the event loop for tens of milliseconds.
         gc.collect()

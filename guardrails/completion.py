@@ -19,6 +19,7 @@ from guardrails.streams.guard import StreamGuard
 from guardrails.types import Exchange, Failure
 from guardrails.upstream.answer import Answer
 from guardrails.upstream.pool import Pool
+from guardrails.upstream.split import conversation_of
 from guardrails.wire.spoken import Spoken, Translation
 
 _PASSED_ON = frozenset({400, 404, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529})
@@ -38,10 +39,26 @@ class Asked(Struct, frozen=True):
 class Model:
     """The upstreams, as the pipeline sees them."""
 
-    def __init__(self, pool: Pool, outputs: OutputCheck, most_answer_bytes: int) -> None:
+    def __init__(
+        self, pool: Pool, outputs: OutputCheck, most_answer_bytes: int, secret: bytes = b""
+    ) -> None:
+        """`secret` keeps the number of a conversation from telling which one it is."""
+        self._secret = secret
         self._pool = pool
         self._outputs = outputs
         self._most_answer_bytes = most_answer_bytes
+
+    def assign(self, exchange: Exchange, named: bytes | None, template: str | None) -> Exchange:
+        """Draw the version for an exchange's conversation, where a rollout compares two.
+
+        `named` is what the caller calls the conversation, `template` as the pool takes it.
+        """
+        split = self._pool.split(exchange.model)
+        if split is None or not split.undecided:
+            return exchange
+        conversation = conversation_of(exchange, named, self._secret)
+        assigned = self._pool.assign(split, conversation, template)
+        return exchange.evolve(conversation=conversation, assigned_model=assigned)
 
     async def ask(
         self, exchange: Exchange, wire: ModuleType, headers: Sequence[tuple[bytes, bytes]]
@@ -168,12 +185,18 @@ class Model:
         accept: str,
         headers: Sequence[tuple[bytes, bytes]],
     ) -> tuple[Answer, Exchange]:
+        more: dict[str, Any] = {}
+        if exchange.assigned_model is not None:
+            more["assigned"] = exchange.assigned_model
+        if is_chat(exchange):
+            more["template"] = exchange.template_hash
         answer = await self._pool.send(
             exchange.model,
             spoken.path,
             spoken.encoder(number),
             accept=accept,
             headers=spoken.headers(headers),
+            **more,
         )
         exchange = exchange.evolve(
             upstream=answer.upstream,
@@ -190,6 +213,11 @@ class Model:
             if size > self._most_answer_bytes:
                 raise UpstreamError("The upstream's answer is too large.")
         return b"".join(chunks)
+
+
+def is_chat(exchange: Exchange) -> bool:
+    """Whether a template could format what the model is asked."""
+    return "messages" in (exchange.prompt or {})
 
 
 async def let_go(asking: asyncio.Future[Asked]) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from guardrails import seams
 from guardrails.checks import Checker
-from guardrails.completion import Asked, Model, let_go
+from guardrails.completion import Asked, Model, is_chat, let_go
 from guardrails.errors import BanisterError, GuardUnavailable, LogUnavailable
 from guardrails.exchange_log.privacy import RECORD_ALL, Privacy
 from guardrails.grounding import cite
@@ -96,6 +96,7 @@ class Pipeline:
         check_seconds: float,
         most_answer_bytes: int,
         privacy: Privacy = RECORD_ALL,
+        secret: bytes = b"",
     ) -> None:
         self._ruling = ruling
         self._checker = checker
@@ -107,7 +108,7 @@ class Pipeline:
         self._check_seconds = check_seconds
         self._privacy = privacy
         self._outputs = OutputCheck(checker, self._always, check_seconds)
-        self._model = Model(pool, self._outputs, most_answer_bytes)
+        self._model = Model(pool, self._outputs, most_answer_bytes, secret)
 
     def admit(self, exchange: Exchange) -> Exchange:
         """Let an exchange begin. Errors: LogUnavailable where it must be recorded and cannot be."""
@@ -127,18 +128,20 @@ class Pipeline:
         *,
         vault: Vault | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        conversation: bytes | None = None,
     ) -> Exchange:
         """Take one request through all steps and return what happened.
 
-        `headers` go to the upstream; the `vault` is the exchange's own. A failure is kept in
-        `exchange.failure`, so that it is recorded too; a caller who goes away (cancellation) leaves
-        a record as well.
+        `headers` go to the upstream; `conversation` is its caller's name for it; the `vault` is the
+        exchange's own. A failure is kept in `exchange.failure`, so that it is recorded too; a
+        caller who goes away (cancellation) leaves a record as well.
         """
         ruling = self._ruling()
         began = time.perf_counter()
         asking: asyncio.Future[Asked] | None = None
         try:
             exchange = normalise(exchange, wire, ruling)
+            exchange = self._model.assign(exchange, conversation, self._template_of(exchange))
             known = NOTHING_KNOWN
             if self._routes[exchange.route].race and Spoken(exchange, wire).parts == 1:
                 needed = self._needed(exchange, ruling)
@@ -290,6 +293,13 @@ class Pipeline:
             template_hash=template.hash,
             seconds={**exchange.seconds, "format": time.perf_counter() - began},
         )
+
+    def _template_of(self, exchange: Exchange) -> str | None:
+        """The hash that `format_prompt` will leave on an exchange; "" where it formats nothing."""
+        if not is_chat(exchange):
+            return ""
+        name = self._routes[exchange.route].template
+        return None if name is None else self._templates[name].hash
 
     async def cite(self, exchange: Exchange, outputs: Sequence[Segment]) -> Exchange:
         """Hold each sentence of an answer's texts against the passages, if there are any."""

@@ -22,6 +22,7 @@ from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
 from guardrails.types import Exchange, strictest
+from guardrails.upstream.split import HEADER as CONVERSATION
 from guardrails.vault import Vault
 from guardrails.wire import (
     chat,
@@ -139,8 +140,9 @@ class Proxy:
             self._pipeline.abandon(exchange, began)
             return
         else:
+            named = next((v for n, v in scope["headers"] if n == CONVERSATION), None)
             with _CancelWhenGone(receive):
-                await self._run(exchange, send, wire, _passed_on(scope, wire))
+                await self._run(exchange, send, wire, _passed_on(scope, wire), named)
         finally:
             self.in_flight -= 1
 
@@ -200,21 +202,28 @@ class Proxy:
         return BadRequest(message, code="request_too_large", status=413)
 
     async def _run(
-        self, exchange: Exchange, send: Send, wire: ModuleType, headers: list[tuple[bytes, bytes]]
+        self,
+        exchange: Exchange,
+        send: Send,
+        wire: ModuleType,
+        headers: list[tuple[bytes, bytes]],
+        named: bytes | None,
     ) -> None:
         if wire is moderations:
             await _respond(send, await self._pipeline.moderate(exchange, wire), wire)
             return
         if not exchange.stream:
             vault = Vault()
-            exchange = await self._pipeline.run(exchange, wire, vault=vault, headers=headers)
+            exchange = await self._pipeline.run(
+                exchange, wire, vault=vault, headers=headers, conversation=named
+            )
             await _respond(send, exchange, wire, vault)
             return
         stream = StreamGuard(
             wire, _AsgiSink(send), self._most_answer_bytes, self._heartbeat_seconds
         )
         try:
-            await self._stream(exchange, send, wire, headers, stream)
+            await self._stream(exchange, send, wire, headers, named, stream)
         finally:
             await stream.close()
 
@@ -224,10 +233,11 @@ class Proxy:
         send: Send,
         wire: ModuleType,
         headers: list[tuple[bytes, bytes]],
+        named: bytes | None,
         stream: StreamGuard,
     ) -> None:
         exchange = await self._pipeline.run(
-            exchange, wire, stream, vault=stream.vault, headers=headers
+            exchange, wire, stream, vault=stream.vault, headers=headers, conversation=named
         )
         if stream.started and exchange.failure is not None:
             await stream.fail(wire.failed(exchange))

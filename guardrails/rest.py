@@ -18,6 +18,7 @@ from guardrails.policy.store import PolicyStore
 from guardrails.proxy import Proxy
 from guardrails.types import Failure
 from guardrails.upstream.pool import Pool
+from guardrails.upstream.rollouts import Rollouts
 from guardrails.wire.results import error_body
 
 
@@ -26,6 +27,7 @@ class Parts:
     """What the pages here report on."""
 
     pool: Pool
+    rollouts: Rollouts
     log: ExchangeLog
     policies: PolicyStore
     checker: Checker
@@ -93,6 +95,7 @@ async def readiness(parts: Parts) -> dict[str, Any]:
             {"name": upstream.name, "model": upstream.model, "breaker": upstream.breaker}
             for upstream in upstreams
         ],
+        "rollouts": parts.rollouts.status(),
         "log": msgspec.to_builtins(parts.log.stats),
         "in_flight": parts.proxy.in_flight,
     }

@@ -24,6 +24,9 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_PLACES = r"^([^{}]|\{model\}|\{version\})*$"
+
+
 class UpstreamSettings(_Strict):
     """One endpoint that serves one model, with OpenAI's API or with Anthropic's."""
 
@@ -32,6 +35,16 @@ class UpstreamSettings(_Strict):
     model: str = Field(description="The name that applications ask for")
     served_as: str | None = Field(None, description="The name that the endpoint expects")
     version: str = "1"
+    versions_served_as: str | None = Field(
+        None,
+        pattern=_PLACES,
+        description="Its name for a version that a rollout brings, as {model}-{version}",
+    )
+    versions_path: str | None = Field(
+        None,
+        pattern=r"^/" + _PLACES[1:],
+        description="Where it serves such a version, as /{model}/{version}/v1",
+    )
     speaks: Literal["openai", "anthropic"] = Field("openai", description="Whose API it has")
     weight: float = Field(1.0, ge=0)
     api_key_env: str | None = Field(None, description="Environment variable that holds its key")

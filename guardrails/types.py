@@ -187,9 +187,10 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     `request` is the body as the caller sent it, `prompt` the body as the model saw it, `completion`
     the model's whole answer, `answer` what the caller got where that differs (blocked, redacted).
-    `seconds` maps each step to the time it took. `language` and `groups` are those of the user's
-    last text, named when the exchange ends. `unrecorded`: the log had no room for it, and is
-    configured to go on.
+    `assigned_model` is the version that a rollout drew for the `conversation`, `upstream_model` the
+    one that answered. `seconds` maps each step to the time it took. `language` and `groups` are
+    those of the user's last text, named when the exchange ends. `unrecorded`: the log had no room
+    for it, and is configured to go on.
     """
 
     id: str
@@ -215,6 +216,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
     uncovered: tuple[str, ...] = ()
     upstream: str | None = None
     upstream_model: str | None = None
+    conversation: int | None = None
+    assigned_model: str | None = None
     attempts: int = 0
     seconds: dict[str, float] = {}
     language: str | None = None

@@ -43,7 +43,8 @@ INSERT INTO exchanges (
     decision, failure_code, failure_message, failure_status, abandoned,
     policy_version, template_hash, upstream, upstream_model, attempts, duration_seconds, seconds,
     request, prompt, completion, answer, inputs, outputs, passages, citations, checks, reasons,
-    uncovered, bytes, language, groups
+    uncovered, bytes, language, groups,
+    conversation, assigned_model
 )
 SELECT
     id, started_at, protocol, route, caller->>'tenant', caller->>'key_id', stream,
@@ -70,14 +71,15 @@ SELECT
         (SELECT sum(value::float8) FROM jsonb_each_text(seconds))
     ),
     seconds, request, prompt, completion, answer, inputs, outputs, passages, citations, checks,
-    verdict->'reasons', uncovered, bytes, language, groups
+    verdict->'reasons', uncovered, bytes, language, groups,
+    conversation, assigned_model
 FROM jsonb_to_recordset(%s) AS record (
     id uuid, started_at timestamptz, protocol text, route text, model text, stream boolean,
     request jsonb, caller jsonb, policy_version text, template_hash text, inputs jsonb,
     outputs jsonb, passages jsonb, citations jsonb, prompt jsonb, completion jsonb, answer jsonb,
     usage jsonb, checks jsonb, verdict jsonb, uncovered jsonb, upstream text, upstream_model text,
     attempts integer, seconds jsonb, failure jsonb, abandoned boolean, bytes integer,
-    language text, groups text[]
+    language text, groups text[], conversation bigint, assigned_model text
 )
 ON CONFLICT DO NOTHING
 """

@@ -96,6 +96,8 @@ exchanges = Table(
     Column("bytes", Integer, nullable=False, comment="Size of the record as JSON"),
     Column("language", Text, comment="Of the user's last text: ISO 639-1, or und"),
     Column("groups", ARRAY(Text), comment="Groups of people that the user's last text names"),
+    Column("conversation", BigInteger, comment="Its keyed hash, during a rollout"),
+    Column("assigned_model", Text, comment="What the rollout drew for it"),
     Column(
         "xact",
         BigInteger,

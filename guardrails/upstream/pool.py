@@ -11,73 +11,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from msgspec import Struct
-
-from guardrails.errors import BadRequest, ConfigError, UpstreamError, UpstreamTimeout
+from guardrails.errors import ConfigError, UpstreamError, UpstreamTimeout
 from guardrails.settings import UpstreamSettings
 from guardrails.upstream.answer import Answer
-from guardrails.upstream.breaker import Breaker
-from guardrails.upstream.client import Endpoint, Response
+from guardrails.upstream.client import Response
+from guardrails.upstream.member import EndpointStatus, Member
 from guardrails.upstream.retry import (
     RETRY_AFTER_CAP_SECONDS,
     RetryBudget,
     delay_seconds,
     retry_after_seconds,
 )
+from guardrails.upstream.roster import Roster
 
 Headers = Sequence[tuple[bytes, bytes]]
-
-
-class EndpointStatus(Struct, frozen=True):
-    """How one endpoint fares, for `/readyz` and the dashboards."""
-
-    name: str
-    model: str
-    version: str
-    weight: float
-    breaker: str
-    in_flight: int
-    connections: int
-    requests: int
-    failures: int
-
-    @property
-    def ready(self) -> bool:
-        """Whether a request may go there now."""
-        return self.breaker != "open" and self.weight > 0
-
-
-class _Member:
-    """One endpoint in the pool with what is known of it."""
-
-    __slots__ = (
-        "breaker",
-        "endpoint",
-        "failures",
-        "in_flight",
-        "label",
-        "requests",
-        "rests_until",
-        "settings",
-        "weight",
-    )
-
-    def __init__(self, settings: UpstreamSettings, endpoint: Endpoint, breaker: Breaker) -> None:
-        self.settings = settings
-        self.endpoint = endpoint
-        self.breaker = breaker
-        self.label = f"{settings.model}@{settings.version}"
-        self.weight = settings.weight
-        self.in_flight = 0
-        self.requests = 0
-        self.failures = 0
-        self.rests_until = 0.0
-
-    def is_able(self, *, named_version: bool) -> bool:
-        return (self.weight > 0 or named_version) and self.breaker.allows()
-
-    def load(self) -> float:
-        return (self.in_flight + 1) / (self.weight or 1.0)
 
 
 class Pool:
@@ -86,6 +33,8 @@ class Pool:
     A request for `model` first draws a version, by the summed weights of its endpoints, so that a
     canary gets its exact random share; then the endpoint of that version, least loaded for its
     weight or by weighted chance. `model@version` asks for one version, also one of weight 0.
+    Where rollouts say who serves a model, its conversation draws the version; what the candidate
+    cannot answer the champion does, never the other way round.
 
     A connection failure, an answer that is not HTTP, a 429 or 5xx is tried again: on another
     endpoint at once, on the same after a pause; never once the head of an answer was passed on, and
@@ -102,33 +51,32 @@ class Pool:
         rng: random.Random | None = None,
         environ: Mapping[str, str] = os.environ,
         tls: ssl.SSLContext | None = None,
+        rollouts_known: bool = True,
     ) -> None:
+        """`rollouts_known` False: nothing is sent before `use` said which versions serve."""
         self._balance = balance
         self._retries = retries
         self._now = now
         # Balancing needs no secrecy.
         self._rng = rng or random.Random()  # noqa: S311
         self._budget = RetryBudget(now)
-        self._members: dict[str, _Member] = {}
-        self._by_model: dict[str, list[_Member]] = {}
-        self._by_label: dict[str, list[_Member]] = {}
-        for settings in upstreams:
-            if settings.name in self._members:
-                raise ConfigError(f"Two upstreams are named {settings.name!r}.")
-            member = _Member(settings, _endpoint(settings, environ, tls), Breaker(now))
-            self._members[settings.name] = member
-            self._by_model.setdefault(settings.model, []).append(member)
-            self._by_label.setdefault(member.label, []).append(member)
+        self._roster = Roster(
+            upstreams, rollouts_known=rollouts_known, now=now, environ=environ, tls=tls
+        )
+        self.use = self._roster.use
+        self.split = self._roster.split
+        self.assign = self._roster.assign
+        self.unserved = self._roster.unserved
 
     @property
     def models(self) -> list[str]:
         """The names that applications may ask for, in the order of the settings."""
-        return list(self._by_model)
+        return self._roster.models
 
     @property
     def versions(self) -> list[str]:
         """Every `model@version`."""
-        return list(self._by_label)
+        return self._roster.versions
 
     def status(self) -> list[EndpointStatus]:
         """Every endpoint's state, in the order of the settings."""
@@ -144,18 +92,18 @@ class Pool:
                 requests=member.requests,
                 failures=member.failures,
             )
-            for name, member in self._members.items()
+            for name, member in self._roster.members.items()
         ]
 
     def set_weight(self, name: str, weight: float) -> None:
         """Give an endpoint another share from the next request on; 0 takes it out."""
-        if name not in self._members:
+        if name not in self._roster.members:
             raise ConfigError(
-                f"There is no upstream {name!r}; there are {', '.join(self._members)}."
+                f"There is no upstream {name!r}; there are {', '.join(self._roster.members)}."
             )
         if not 0 <= weight < float("inf"):
             raise ConfigError("A weight is 0 or more.")
-        self._members[name].weight = weight
+        self._roster.members[name].weight = weight
 
     async def send(
         self,
@@ -166,30 +114,27 @@ class Pool:
         accept: str = "application/json",
         method: str = "POST",
         headers: Headers | Callable[[UpstreamSettings], Headers] = (),
+        assigned: str | None = None,
+        template: str | None = "",
     ) -> Answer:
         """Send a request to an endpoint that serves `model` (or `model@version`).
 
         `path` comes after the endpoint's url, as `/chat/completions`; `encode` makes the body for
         the endpoint that was picked, since each may know the model by another name; `path` and
         `headers`, which are sent beside the endpoint's own, may be functions for the same reason.
+        `assigned` is the version that a rollout drew; `template` the hash of what formatted the
+        prompt, None for a chat that no template formatted, "" where none could: then nothing is
+        compared.
         Errors: BadRequest (404, `model_not_found`), UpstreamError, UpstreamTimeout.
         """
-        named_version = model not in self._by_model
-        members = (self._by_label if named_version else self._by_model).get(model)
-        if members is None:
-            raise BadRequest(
-                "There is no such model here; GET /v1/models lists them.",
-                code="model_not_found",
-                status=404,
-                param="model",
-            )
+        versions = self._roster.of(model, assigned, template)
         self._budget.earn()
-        tried: list[_Member] = []
+        tried: list[Member] = []
         held: Answer | None = None
         failure: UpstreamError | None = None
         try:
-            while able := [m for m in members if m.is_able(named_version=named_version)]:
-                member = able[0] if len(able) == 1 else self._pick(able, tried)
+            while able := _able(versions, tried):
+                member = able[0] if len(able) == 1 else self._pick(able)
                 tried.append(member)
                 try:
                     answer = await self._send_to(member, method, path, encode, accept, headers)
@@ -199,14 +144,12 @@ class Pool:
                     if held is not None:
                         held._response.abort()
                     held, failure = answer, None
-                    if not _is_retryable(answer.status):
+                    if not _is_retryable(answer.status, member not in versions[-1]):
                         break
                 if len(tried) > self._retries:
                     break
-                others = [
-                    m for m in members if m not in tried and m.is_able(named_version=named_version)
-                ]
-                pause = self._pause_before_retry(tried, bool(others), None if failure else held)
+                others = any(one not in tried for one in _able(versions, tried))
+                pause = self._pause_before_retry(tried, others, None if failure else held)
                 if pause is None:
                     break
                 if pause:
@@ -216,18 +159,17 @@ class Pool:
                 held._response.abort()
             raise
         if held is None:
-            raise failure or self._none_left(members)
+            raise failure or self._none_left([m for members in versions for m in members])
         held.attempts = len(tried)
         return held
 
     async def aclose(self) -> None:
         """Close every connection."""
-        for member in self._members.values():
+        for member in self._roster.members.values():
             await member.endpoint.aclose()
 
-    def _pick(self, able: Sequence[_Member], tried: Sequence[_Member]) -> _Member:
-        """The endpoint for the next attempt: a rested one that was not tried, if there is one."""
-        able = [m for m in able if m not in tried] or able
+    def _pick(self, able: Sequence[Member]) -> Member:
+        """The endpoint for the next attempt: a rested one, if there is one."""
         now = self._now()
         able = [m for m in able if m.rests_until <= now] or able
         drawn = self._rng.choices(able, [m.weight or 1.0 for m in able])[0]
@@ -242,7 +184,7 @@ class Pool:
 
     async def _send_to(
         self,
-        member: _Member,
+        member: Member,
         method: str,
         path: str | Callable[[UpstreamSettings], str],
         encode: Callable[[UpstreamSettings], bytes],
@@ -281,7 +223,7 @@ class Pool:
         self._watch(member, response)
         return Answer(response, member.settings.name, member.label)
 
-    def _watch(self, member: _Member, response: Response) -> None:
+    def _watch(self, member: Member, response: Response) -> None:
         """Count the request until its answer has ended, and a break in its middle as a failure."""
 
         def ended(error: UpstreamError | UpstreamTimeout | None) -> None:
@@ -296,7 +238,7 @@ class Pool:
             response.on_end = ended
 
     def _pause_before_retry(
-        self, tried: Sequence[_Member], others: bool, answer: Answer | None
+        self, tried: Sequence[Member], others: bool, answer: Answer | None
     ) -> float | None:
         """How long to wait before the next attempt; None: there is none."""
         asked = retry_after_seconds(answer._response.headers) if answer is not None else None
@@ -308,7 +250,7 @@ class Pool:
             return None
         return 0.0 if others else max(asked or 0.0, delay_seconds(len(tried) - 1, self._rng))
 
-    def _none_left(self, members: Sequence[_Member]) -> UpstreamError:
+    def _none_left(self, members: Sequence[Member]) -> UpstreamError:
         waits = [m.breaker.wait_seconds for m in members if not m.breaker.allows()]
         if not waits:
             return UpstreamError(
@@ -324,32 +266,18 @@ class Pool:
         )
 
 
-def _is_retryable(status: int) -> bool:
-    """Whether another attempt may fare better; 501 and 505 would say the same again."""
+def _able(versions: Sequence[Sequence[Member]], tried: Sequence[Member]) -> list[Member]:
+    """Who may be asked next: those of the first version that has one who was not asked yet."""
+    able = [[m for m in members if m.breaker.allows()] for members in versions]
+    fresh = ([m for m in members if m not in tried] for members in able)
+    return next((members for members in (*fresh, *able) if members), [])
+
+
+def _is_retryable(status: int, has_champion: bool) -> bool:
+    """Whether another attempt may fare better; 501 and 505 would say the same again.
+
+    A candidate that is not there, or lets nobody in, is no fault of the caller.
+    """
+    if has_champion and status in (401, 403, 404, 501, 505):
+        return True
     return status == 429 or (status >= 500 and status not in (501, 505))
-
-
-def _endpoint(
-    settings: UpstreamSettings, environ: Mapping[str, str], tls: ssl.SSLContext | None
-) -> Endpoint:
-    headers = dict(settings.headers)
-    if settings.api_key_env is not None:
-        key = environ.get(settings.api_key_env)
-        if not key:
-            raise ConfigError(
-                f"The upstream {settings.name!r} wants its key in the environment variable "
-                f"{settings.api_key_env}, which is not set."
-            )
-        if settings.speaks == "anthropic":
-            headers["x-api-key"] = key
-        else:
-            headers["authorization"] = f"Bearer {key}"
-    return Endpoint(
-        settings.url,
-        headers=headers,
-        connect_seconds=settings.connect_seconds,
-        first_byte_seconds=settings.first_byte_seconds,
-        idle_seconds=settings.idle_seconds,
-        max_connections=settings.max_connections,
-        tls=tls,
-    )

@@ -66,7 +66,10 @@ class Pool:
     def __init__(self, text: str = "A handrail.", error: Exception | None = None) -> None:
         self.text, self.error, self.sent, self.answers = text, error, [], []
 
-    async def send(self, model, path, encode, *, accept, headers=()):
+    def split(self, model):
+        return None
+
+    async def send(self, model, path, encode, *, accept, headers=(), template=""):
         self.sent.append(orjson.loads(encode(UPSTREAM)))
         if self.error is not None:
             raise self.error
