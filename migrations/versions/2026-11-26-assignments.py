@@ -10,7 +10,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "assignments"
-down_revision = "groups"
+down_revision = "reports"
 branch_labels = None
 depends_on = None
 
