@@ -164,6 +164,20 @@ class Settings(BaseSettings):
     alert_channels: tuple[SecretStr, ...] = Field(
         (), description="Apprise URLs that alerts go to: `mailto://…`, `slack://…`, `json://…`"
     )
+    alert_escalation_channels: tuple[SecretStr, ...] = Field(
+        (), description="Apprise URLs that get what nobody has acknowledged"
+    )
+    alert_group_wait_seconds: float = Field(
+        60.0, ge=0, description="Before a group of alerts is first told"
+    )
+    alert_group_interval_minutes: float = Field(
+        5.0, ge=0, description="Between two messages about changes of one group"
+    )
+    alert_repeat_hours: float = Field(12.0, gt=0, description="Until what goes on is told again")
+    alert_escalate_minutes: float = Field(30.0, gt=0, description="Until the second channels")
+    dashboard_url: str | None = Field(
+        None, description="Where people reach the dashboards: links in messages begin with it"
+    )
 
     @classmethod
     def settings_customise_sources(

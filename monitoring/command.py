@@ -18,7 +18,7 @@ from guardrails.database import make_engine, migrate
 from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
 from monitoring.jobs import Job, load, load_all
-from monitoring.run import run
+from monitoring.run import measured, run
 from monitoring.scheduler import serve
 from monitoring.types import Figure, Run, Status
 from monitoring.windows import last_full
@@ -38,10 +38,15 @@ _STYLES = {
     type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z"]),
     help="Run JOB over the last window that had ended at this time (UTC where it names no zone).",
 )
-def monitor(job: str | None, at: datetime | None) -> None:
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Measure the window anew and only show it; the record of the first run stands.",
+)
+def monitor(job: str | None, at: datetime | None, again: bool) -> None:
     """Watch the exchange log on a schedule, or run JOB once."""
-    if job is None and at is not None:
-        raise click.UsageError("--at needs a JOB.")
+    if job is None and (at is not None or again):
+        raise click.UsageError("--at and --again need a JOB.")
     settings = Settings()
     url, embedded = settings.database_url, None
     if url is None:
@@ -49,7 +54,7 @@ def monitor(job: str | None, at: datetime | None) -> None:
         url = embedded.url
     try:
         migrate(url)
-        asyncio.run(_once(url, load(job), _aware(at)) if job else _serve(url))
+        asyncio.run(_once(url, load(job), _aware(at), again) if job else _serve(url))
     finally:
         if embedded is not None:
             embedded.stop()
@@ -65,13 +70,13 @@ def _aware(at: datetime | None) -> datetime:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-async def _once(url: str, job: Job, at: datetime) -> None:
+async def _once(url: str, job: Job, at: datetime, again: bool) -> None:
     console = Console()
     engine = make_engine(url)
     window = last_full(job.every, at)
     try:
         with console.status(f"{job.name} over {_span(window.start, window.end)}"):
-            done = await run(job, window, engine, now=_now)
+            done = await (measured if again else run)(job, window, engine, now=_now)
     finally:
         await engine.dispose()
     if done is None:

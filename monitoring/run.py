@@ -29,13 +29,20 @@ async def run(
         earlier = await runs.find(engine, job.name, window)
         if earlier is not None and runs.stands(earlier):
             return earlier
-        started_at = now()
-        try:
-            outcome = await job.run(window, engine)
-        # A job may fail in any way; a run without a record would look like one that never was due.
-        except Exception as error:
-            logger.exception("job %s failed over %s", job.name, window.start)
-            outcome = Outcome(Status.FAILED, 0, f"{type(error).__name__}: {error}"[:500])
-        done = Run(job.name, window, outcome, started_at, now())
+        done = await measured(job, window, engine, now=now)
         await runs.record(engine, done)
     return done
+
+
+async def measured(
+    job: Job, window: Window, engine: AsyncEngine, *, now: Callable[[], datetime]
+) -> Run:
+    """What a job finds in a window; nothing is recorded. Errors: none, they become FAILED."""
+    started_at = now()
+    try:
+        outcome = await job.run(window, engine)
+    # A job may fail in any way; a run without a record would look like one that never was due.
+    except Exception as error:
+        logger.exception("job %s failed over %s", job.name, window.start)
+        outcome = Outcome(Status.FAILED, 0, f"{type(error).__name__}: {error}"[:500])
+    return Run(job.name, window, outcome, started_at, now())

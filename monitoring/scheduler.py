@@ -36,8 +36,9 @@ async def catch_up(
     """Run a job over every window that has ended since its last run; at first only the latest."""
     at = now() - SETTLE
     last = await runs.last_window_end(engine, job.name)
-    windows = full_since(job.every, last or datetime.min.replace(tzinfo=UTC), at, limit=CATCH_UP)
-    for window in windows if last else windows[-1:]:
+    limit = 1 if job.only_newest or last is None else CATCH_UP
+    since = last or datetime.min.replace(tzinfo=UTC)
+    for window in full_since(job.every, since, at, limit=limit):
         done = await run(job, window, engine, now=now)
         if done is not None:
             told(done)

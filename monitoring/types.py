@@ -24,6 +24,20 @@ class Window(Struct, frozen=True):
     end: datetime
 
 
+class Alarm(Struct, frozen=True, omit_defaults=True):
+    """What a figure in DRIFT is an alarm of, for the alerts.
+
+    `layer` (0 to 5) inhibits later ones; `slice` is `all`, or as `route=support`; `since` is when
+    the change began, where that is known.
+    """
+
+    metric: str
+    slice: str = "all"
+    layer: int = 0
+    since: datetime | None = None
+    critical: bool = False
+
+
 class Figure(Struct, frozen=True, omit_defaults=True):
     """One measured number with all that is needed to judge it.
 
@@ -41,6 +55,7 @@ class Figure(Struct, frozen=True, omit_defaults=True):
     high: float | None = None
     threshold: float | None = None
     note: str | None = None
+    alarm: Alarm | None = None
 
 
 class Outcome(Struct, frozen=True):

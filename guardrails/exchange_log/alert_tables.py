@@ -38,6 +38,7 @@ alerts = Table(
     Column("acknowledged_by", Text),
     time_column("acknowledged_at", nullable=True),
     time_column("escalated_at", nullable=True),
+    time_column("told_at", nullable=True),
     Column(
         "inhibited_by",
         Uuid,

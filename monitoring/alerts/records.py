@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Row, Select, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, Text, cast, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from guardrails.exchange_log.alert_tables import (
@@ -33,6 +33,8 @@ from monitoring.alerts.types import (
 )
 
 T = TypeVar("T", bound=Struct)
+
+LOCK = 0x62616E416C65  # "banAle"
 
 MONITOR = "monitor"
 """Who did it, where no person did."""
@@ -83,6 +85,12 @@ async def find(engine: AsyncEngine, alert_id: UUID) -> Alert | None:
     """One alert; None where there is none such."""
     found = await _alerts(engine, select(alerts).where(alerts.c.id == alert_id))
     return found[0] if found else None
+
+
+async def beginning(engine: AsyncEngine, prefix: str) -> list[Alert]:
+    """The alerts whose id begins so, at most two: for people, who type eight letters of it."""
+    begins = cast(alerts.c.id, Text).startswith(prefix.lower(), autoescape=True)
+    return await _alerts(engine, select(alerts).where(begins).limit(2))
 
 
 async def history(engine: AsyncEngine, alert_id: UUID) -> list[Event]:
@@ -195,6 +203,11 @@ async def end_silence(engine: AsyncEngine, silence_id: UUID, now: datetime) -> b
         return (await connection.execute(statement)).rowcount == 1
 
 
+async def one_at_a_time(connection: AsyncConnection) -> None:
+    """Wait until nobody else changes alerts; until the transaction ends nobody will."""
+    await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+
+
 async def note(
     connection: AsyncConnection,
     alert_id: UUID,
@@ -218,6 +231,7 @@ async def _move(
     now: datetime,
     detail: dict[str, Any] | None = None,
 ) -> bool:
+    await one_at_a_time(connection)
     statement = (
         update(alerts)
         .where(alerts.c.id == alert_id, alerts.c.state.in_([state.value for state in states]))

@@ -68,6 +68,7 @@ class Alert(Struct, frozen=True):
     acknowledged_at: datetime | None = None
     escalated_at: datetime | None = None
     inhibited_by: UUID | None = None
+    told_at: datetime | None = None
 
     @property
     def open(self) -> bool:

@@ -3,6 +3,7 @@
 `jobs/rates.py` exists, therefore `banister monitor rates` runs. Such a module has
 
     EVERY = timedelta(hours=1)                       # windows are whole periods of it, in UTC
+    ONLY_NEWEST = True                               # if missed windows need not be caught up
     async def run(window: Window, engine: AsyncEngine) -> Outcome
 """
 
@@ -21,11 +22,15 @@ from monitoring.types import Outcome, Window
 
 
 class Job(Struct, frozen=True):
-    """A name, the length of its windows, and what it does with one."""
+    """A name, the length of its windows, and what it does with one.
+
+    `only_newest`: it looks at what is, so the windows that were missed need no run of their own.
+    """
 
     name: str
     every: timedelta
     run: Callable[[Window, AsyncEngine], Awaitable[Outcome]]
+    only_newest: bool = False
 
 
 def names() -> list[str]:
@@ -38,7 +43,7 @@ def load(name: str) -> Job:
     if name not in names():
         raise ConfigError(f"There is no job {name!r}; there are: {', '.join(names())}.")
     module = importlib.import_module(f"{__name__}.{name}")
-    return Job(name, module.EVERY, module.run)
+    return Job(name, module.EVERY, module.run, getattr(module, "ONLY_NEWEST", False))
 
 
 def load_all() -> list[Job]:

@@ -13,6 +13,7 @@ from guardrails.inference.client import InferenceClient
 from guardrails.launch.addresses import inference_socket
 from guardrails.settings import Settings
 from monitoring import drift_records
+from monitoring.drift.alarm import alarm_of
 from monitoring.drift.embeddings import LEAST, Vectors
 from monitoring.drift.prompts import Seen, frozen, measure
 from monitoring.drift.watch import Finding
@@ -140,6 +141,7 @@ def _novelty(seen: Seen, finding: Finding, few: bool) -> Figure:
         high=high,
         threshold=seen.edges[1],
         note=figure.note,
+        alarm=figure.alarm,
     )
 
 
@@ -149,7 +151,8 @@ def _figure(
     note = f"strength {finding.strength:+.1f}"
     if finding.alarmed:
         note = f"since {start_of(finding.since, EVERY):%Y-%m-%d}; {note}"
-        return Figure(name, value, unit, n, Status.DRIFT, note=note)
+        alarm = alarm_of(finding, EVERY)
+        return Figure(name, value, unit, n, Status.DRIFT, note=note, alarm=alarm)
     return Figure(name, value, unit, n, Status.NO_DATA if value is None else Status.OK, note=note)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitoring import drift_records
 from monitoring.drift import rates
+from monitoring.drift.alarm import alarm_of
 from monitoring.drift.baseline import baseline
 from monitoring.drift.family import Stream
 from monitoring.drift.watch import Finding, Part, advance
@@ -18,7 +19,7 @@ from monitoring.drift_frames import RATES, Counted, Drawn, counts, drawn, slices
 from monitoring.drift_records import Arrays, Reference
 from monitoring.intervals import wilson
 from monitoring.references import number_of, phase_of, reference_for, start_of
-from monitoring.types import Figure, Outcome, Status, Window
+from monitoring.types import Alarm, Figure, Outcome, Status, Window
 
 EVERY = timedelta(hours=6)
 NAME = "rate_drift"
@@ -107,15 +108,17 @@ def judge(
     )
     total = seen["all"].n["block"] if "all" in seen else 0
     usual = float(arrays["traffic"][phase])
+    collapsed = total < COLLAPSED * usual and usual >= MIN_EXCHANGES
     figures = [
         Figure(
             "exchanges",
             total,
             "exchanges",
             total,
-            Status.DRIFT if total < COLLAPSED * usual and usual >= MIN_EXCHANGES else Status.OK,
+            Status.DRIFT if collapsed else Status.OK,
             threshold=round(COLLAPSED * usual, 1),
             note=f"{usual:.0f} are usual at this time of the week",
+            alarm=Alarm("exchanges", layer=0, since=window.start) if collapsed else None,
         )
     ]
     for at, finding in enumerate(findings):
@@ -157,7 +160,16 @@ def _figure(
     threshold = edges[1] if above else edges[0]
     low, high = interval
     return Figure(
-        name, value, "share", int(n), status, low=low, high=high, threshold=threshold, note=note
+        name,
+        value,
+        "share",
+        int(n),
+        status,
+        low=low,
+        high=high,
+        threshold=threshold,
+        note=note,
+        alarm=alarm_of(finding, EVERY),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitoring import drift_records
+from monitoring.drift.alarm import alarm_of
 from monitoring.drift.columns import MIN_ROWS, Tabulated, columns_of, frozen, parts, tabulate
 from monitoring.drift.evidently_report import THRESHOLD, ColumnDrift, value_drift
 from monitoring.drift.watch import Finding, advance
@@ -123,6 +124,7 @@ def _figure(one: ColumnDrift, moved: bool, findings: Sequence[Finding]) -> Figur
         status = Status.NO_DATA
     else:
         status = Status.FAILED if one.distance is None else Status.OK
+    in_alarm = max((f for f in of_column if f.alarmed), key=lambda f: f.strength, default=None)
     return Figure(
         one.column,
         one.distance,
@@ -131,6 +133,7 @@ def _figure(one: ColumnDrift, moved: bool, findings: Sequence[Finding]) -> Figur
         status,
         threshold=THRESHOLD,
         note=note,
+        alarm=alarm_of(in_alarm, EVERY),
     )
 
 
@@ -138,7 +141,14 @@ def _alarm(finding: Finding) -> Figure:
     name = f"{finding.stream.metric} on {finding.stream.slice}"
     note = f"{_since(finding)}; value is the evidence over what one stream needs, in logarithms"
     return Figure(
-        name, round(finding.strength, 2), "strength", 0, Status.DRIFT, threshold=0.0, note=note
+        name,
+        round(finding.strength, 2),
+        "strength",
+        0,
+        Status.DRIFT,
+        threshold=0.0,
+        note=note,
+        alarm=alarm_of(finding, EVERY),
     )
 
 
