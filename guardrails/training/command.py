@@ -43,6 +43,7 @@ from guardrails.training.encoder import Schedule
     type=click.FloatRange(0.0, 1.0),
     help="Share of the public rows in an epoch; fewer where --start-from has seen them.",
 )
+@click.option("--steps", type=click.IntRange(min=1), help="End after so many batches.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
 def train_detector(
     data: Path,
@@ -52,6 +53,7 @@ def train_detector(
     rate: float,
     start_from: Path | None,
     public_share: float,
+    steps: int | None,
     threads: int,
 ) -> None:
     """Train the compact detector on labelled rows, and write weights that `compact` loads.
@@ -60,7 +62,12 @@ def train_detector(
     """
     console = Console()
     schedule = Schedule(
-        epochs=epochs, seed=seed, rate=rate, threads=threads, public_share=public_share
+        epochs=epochs,
+        seed=seed,
+        rate=rate,
+        threads=threads,
+        public_share=public_share,
+        steps=steps,
     )
     with Progress(
         TextColumn("{task.description}"),

@@ -35,7 +35,7 @@ _SAVE_STEPS = 100
 class Schedule:
     """How long and how fast the branch is trained, and on which share of the public rows.
 
-    The head learns at ten times the `rate`.
+    The head learns at ten times the `rate`. `steps`, where it is given, ends the run earlier.
     """
 
     epochs: int = 1
@@ -45,6 +45,7 @@ class Schedule:
     seed: int = 17
     threads: int = 1
     public_share: float = 1.0
+    steps: int | None = None
     label_weights: tuple[float, ...] = (1.0, 1.5, 1.0, 1.5, 1.0, 1.5, 1.5, 1.0)
 
 
@@ -145,6 +146,7 @@ def fine_tune(
     goal, mask = torch.from_numpy(values), torch.from_numpy(known)
     weight = torch.tensor(schedule.label_weights)
     batches = [b for _ in range(schedule.epochs) for b in _batches(ids, schedule.batch, rng)]
+    batches = batches[: schedule.steps]
     optimizer = torch.optim.AdamW(
         [
             {"params": model.scorer.parameters(), "lr": schedule.rate},
