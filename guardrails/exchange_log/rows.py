@@ -76,6 +76,8 @@ class ExchangeDetail(Struct, frozen=True):
     uncovered: list[str]
     bytes: int
     erased_at: datetime | None = None
+    language: str | None = None
+    groups: tuple[str, ...] = ()
 
 
 class Totals(Struct, frozen=True):
@@ -207,6 +209,8 @@ def detail_of(row: Row[Any], cipher: Cipher | None) -> ExchangeDetail:
         uncovered=row.uncovered,
         bytes=row.bytes,
         erased_at=row.erased_at,
+        language=row.language,
+        groups=tuple(row.groups or ()),
     )
 
 

@@ -1,0 +1,1 @@
+"""Reviewers' labels as rows that a detector is measured and calibrated on."""
