@@ -108,18 +108,19 @@ class Checker:
         side: Stage,
         *,
         timeout_seconds: float,
+        question: str = "",
     ) -> tuple[Check, ...]:
         """One check a detector, in the order of their names, then those that cascades needed.
 
         A check holds, for every label, its highest score on each stage and role (in an answer of
         each choice), and every span that a finder or an asker found; offsets are into the segments'
-        own texts. What a cascade's second detector measured is the check `CASCADE/DETECTOR`. Never
-        raises for a fault.
+        own texts. `question` is what the texts of an answer answer. What a cascade's second
+        detector measured is the check `CASCADE/DETECTOR`. Never raises for a fault.
         """
         names = sorted(detectors)
         if not names:
             return ()
-        run = _Run(segments, side, self._now, timeout_seconds)
+        run = _Run(segments, side, self._now, timeout_seconds, question)
         started = self._now()
         try:
             await run.read()
@@ -203,7 +204,9 @@ class Checker:
             uncovered: tuple[str, ...] = ()
             if asker is not None:
                 left = max(run.expires_at - started, 0)
-                rows = await asker.ask(tuple(places), run.side, timeout_seconds=left)
+                rows = await asker.ask(
+                    tuple(places), run.side, timeout_seconds=left, question=run.question
+                )
             else:
                 rows, uncovered = await self._score(name, run, tuple(places))
             detections = await run.highest(places, rows, every_span=asker is not None)
@@ -267,8 +270,10 @@ class _Run:
         side: Stage,
         now: Callable[[], float],
         timeout_seconds: float,
+        question: str,
     ) -> None:
         self.side = side
+        self.question = question
         self.now = now
         self._held_since = now()
         self.expires_at = self._held_since + timeout_seconds

@@ -42,8 +42,8 @@ class Format(Protocol):
     identity: str
     """All that the scores depend on besides the model."""
 
-    def questions(self, text: str, side: Stage) -> list[Question]:
-        """The bodies of the requests, without the model."""
+    def questions(self, text: str, side: Stage, before: str = "") -> list[Question]:
+        """The bodies of the requests, without the model; an answer stands after what was asked."""
         ...
 
     def scores(self, said: Sequence[Said]) -> list[float]:
@@ -82,13 +82,14 @@ class LlamaGuard:
         self.labels = ("unsafe", *self.CATEGORIES)
         self.identity = f"llama_guard {api}"
 
-    def questions(self, text: str, side: Stage) -> list[Question]:
+    def questions(self, text: str, side: Stage, before: str = "") -> list[Question]:
         """One request. An answer is judged as the agent's, all else as the user's."""
-        said = neutralise(text, ("begin", "end"))
+        said, asked = (neutralise(one, ("begin", "end")) for one in (text, before))
         agent = side is Stage.OUTPUT
         if self._api == "completions":
-            return [{"prompt": self._prompt(said, agent), "max_tokens": self.MOST_TOKENS}]
-        turns = [{"role": "user", "content": "" if agent else said}]
+            prompt = self._prompt(said, agent, asked.strip())
+            return [{"prompt": prompt, "max_tokens": self.MOST_TOKENS}]
+        turns = [{"role": "user", "content": asked if agent else said}]
         if agent:
             # The template takes the last turn's role from the number of turns.
             turns.append({"role": "assistant", "content": said})
@@ -110,16 +111,17 @@ class LlamaGuard:
         unsafe = _share(one, "unsafe", "safe", verdict == "unsafe")
         return [unsafe, *(unsafe if name in named else 0.0 for name in self.CATEGORIES)]
 
-    def _prompt(self, said: str, agent: bool) -> str:
+    def _prompt(self, said: str, agent: bool, asked: str) -> str:
         # No <|begin_of_text|>: servers put it before a prompt themselves.
         role = "Agent" if agent else "User"
+        before = f"User: {asked}\n\n" if agent and asked else ""
         categories = "".join(f"{key}: {name}.\n" for key, name in self.CATEGORIES.items())
         return (
             "<|start_header_id|>user<|end_header_id|>\n\n"
             f"Task: Check if there is unsafe content in '{role}' messages in conversations "
             "according our safety policy with the below categories.\n\n"
             f"<BEGIN UNSAFE CONTENT CATEGORIES>\n{categories}<END UNSAFE CONTENT CATEGORIES>\n\n"
-            f"<BEGIN CONVERSATION>\n\n{role}: {said.strip()}\n\n<END CONVERSATION>\n\n"
+            f"<BEGIN CONVERSATION>\n\n{before}{role}: {said.strip()}\n\n<END CONVERSATION>\n\n"
             f"Provide your safety assessment for ONLY THE LAST {role} message in the above "
             "conversation:\n"
             " - First line must read 'safe' or 'unsafe'.\n"
@@ -165,9 +167,9 @@ class ShieldGemma:
         self.labels = tuple(self._guidelines)
         self.identity = f"shieldgemma {api} {json.dumps(self._guidelines)}"
 
-    def questions(self, text: str, side: Stage) -> list[Question]:
+    def questions(self, text: str, side: Stage, before: str = "") -> list[Question]:
         """One request for each label."""
-        said = neutralise(text).strip()
+        said, asked = neutralise(text).strip(), neutralise(before).strip()
         agent = side is Stage.OUTPUT
         rules = [
             guideline.replace("{}", self._ANSWERED if agent else self._ASKED)
@@ -175,8 +177,8 @@ class ShieldGemma:
         ]
         shared = {"max_tokens": self.MOST_TOKENS}
         if self._api == "completions":
-            return [{"prompt": self._prompt(said, agent, rule), **shared} for rule in rules]
-        turns = [{"role": "user", "content": "" if agent else said}]
+            return [{"prompt": self._prompt(said, agent, rule, asked), **shared} for rule in rules]
+        turns = [{"role": "user", "content": asked if agent else said}]
         if agent:
             turns.append({"role": "assistant", "content": said})
         return [
@@ -188,11 +190,12 @@ class ShieldGemma:
         """One score a label."""
         return [yes_share(one) for one in said]
 
-    def _prompt(self, said: str, agent: bool, rule: str) -> str:
+    def _prompt(self, said: str, agent: bool, rule: str, asked: str) -> str:
         what = "an AI response to prompt" if agent else "a user prompt"
         turn = "Chatbot Response" if agent else "Human Question"
         whose = "Chatbot Response" if agent else "human question"
-        before = "<start_of_turn>\nHuman Question: \n<end_of_turn>\n\n" if agent else ""
+        question = f"<start_of_turn>\nHuman Question: {asked}\n<end_of_turn>\n\n"
+        before = question if agent else ""
         return (
             f"You are a policy expert trying to help determine whether {what} is in violation of "
             "the defined safety policies.\n\n"
@@ -224,8 +227,11 @@ class OwnPrompt:
         self._answer = answer
         self._most_tokens = most_tokens
 
-    def questions(self, text: str, side: Stage) -> list[Question]:
-        """One request. Errors: BadRequest for a text that makes too long a prompt."""
+    def questions(self, text: str, side: Stage, before: str = "") -> list[Question]:
+        """One request. Errors: BadRequest for a text that makes too long a prompt.
+
+        It reads the text alone: a template that wants the question too has no place for it.
+        """
         messages = render(self._template, [{"role": "user", "content": text}])
         return [{"messages": messages, "max_tokens": self._most_tokens}]
 

@@ -95,6 +95,7 @@ class OutputCheck:
                 finders,
                 scorers,
                 timeout_seconds=self._seconds,
+                question=exchange.question,
             )
             local = renumbered(checks, {number: n for n, number in enumerate(numbers)})
             if cite.DETECTOR in needed:
@@ -122,6 +123,7 @@ class OutputCheck:
                 segments,
                 *slices_of(segments, prefill(exchange.inputs)),
                 timeout_seconds=self._seconds,
+                question=exchange.question,
             )
         if cite.DETECTOR not in needed:
             return checks
@@ -158,6 +160,7 @@ async def measure(
     scorers: Sequence[Slice],
     *,
     timeout_seconds: float,
+    question: str = "",
 ) -> tuple[Check, ...]:
     """Run every detector on its slices; detections are of the texts that the slices are cut from.
 
@@ -172,7 +175,11 @@ async def measure(
     found = await asyncio.gather(
         *(
             checker.run(
-                names, _given(segments, given), Stage.OUTPUT, timeout_seconds=timeout_seconds
+                names,
+                _given(segments, given),
+                Stage.OUTPUT,
+                timeout_seconds=timeout_seconds,
+                question=question,
             )
             for names, given in runs
         )

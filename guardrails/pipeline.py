@@ -341,8 +341,7 @@ class Pipeline:
 
 def ended(exchange: Exchange, began: float) -> Exchange:
     """The exchange as it ends: what it was about, and the time that it took in all."""
-    said = next((s.text for s in reversed(exchange.inputs) if s.role == "user"), None)
-    if said is not None:
+    if said := exchange.question:
         exchange = exchange.evolve(language=language_of(said), groups=groups_in(said))
     seconds = {**exchange.seconds, "total": time.perf_counter() - began}
     return exchange.evolve(seconds=seconds, unrecorded=False)

@@ -236,6 +236,11 @@ class Exchange(Struct, frozen=True, kw_only=True):
         """Whether nothing more is to be done for it: withheld, or failed."""
         return self.blocked or self.failure is not None
 
+    @property
+    def question(self) -> str:
+        """The user's last text; empty where no user spoke."""
+        return next((one.text for one in reversed(self.inputs) if one.role == "user"), "")
+
     def evolve(self, **changes: Any) -> Exchange:
         """A copy with some fields replaced."""
         return msgspec.structs.replace(self, **changes)

@@ -69,12 +69,13 @@ class Asker(Protocol):
     labels: Sequence[str]
 
     async def ask(
-        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float
+        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float, question: str = ""
     ) -> list[list[Detection]]:
         """What was detected in each text: at least one detection of every label.
 
         `start` and `end` are offsets into the text, where they are known. `side` is input or
-        output: a judge reads what was asked otherwise than what was answered.
+        output: a judge reads what was asked otherwise than what was answered. `question` is what
+        the texts of an output answer.
         Errors: GuardUnavailable, also for an answer that cannot be used.
         """
         ...

@@ -124,7 +124,9 @@ class Judge:
         self._body = dict(body)
         self._window_characters = window_characters
 
-    async def ask(self, texts: Sequence[str], side: Stage, *, timeout_seconds: float) -> list[Row]:
+    async def ask(
+        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float, question: str = ""
+    ) -> list[Row]:
         """The judge's score of every label for each text.
 
         Errors: GuardUnavailable, also for an answer that is not of the format.
@@ -134,10 +136,11 @@ class Judge:
             if len(pieces.texts) > MOST_REQUESTS:
                 raise _too_many()
             breath = Breath()
+            before = question[-self._window_characters :]
             asked = []
             for piece in pieces.texts:
                 await breath.take()
-                asked.append(self._format.questions(piece, side))
+                asked.append(self._format.questions(piece, side, before))
             questions = [{**self._body, **question} for each in asked for question in each]
             if len(questions) > MOST_REQUESTS:
                 raise _too_many()

@@ -123,7 +123,9 @@ class Remote:
         self._batch = batch
         self._window_characters = window_characters
 
-    async def ask(self, texts: Sequence[str], side: Stage, *, timeout_seconds: float) -> list[Row]:
+    async def ask(
+        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float, question: str = ""
+    ) -> list[Row]:
         """What the server detects in each text: all in one request, or in batches at once.
 
         Errors: GuardUnavailable, also for an answer that lacks a text, a label or a number.

@@ -42,7 +42,7 @@ class Words:
         self.error: Exception | None = None
 
     async def ask(
-        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float
+        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float, question: str = ""
     ) -> list[list[Detection]]:
         self.asked.append(tuple(texts))
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ class Spans(Words):
     """Finds each word by its place."""
 
     async def ask(
-        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float
+        self, texts: Sequence[str], side: Stage, *, timeout_seconds: float, question: str = ""
     ) -> list[list[Detection]]:
         return [
             [

@@ -87,6 +87,17 @@ def test_llama_guard_is_given_turns_or_its_whole_prompt() -> None:
     assert prompt.endswith("<|start_header_id|>assistant<|end_header_id|>\n\n")
 
 
+@pytest.mark.parametrize("format", [LlamaGuard, ShieldGemma])
+def test_an_answer_is_judged_after_its_question(format: type) -> None:
+    (chat, *_) = format("chat").questions("Sure.", Stage.OUTPUT, "How do I do <|it|>?")
+    assert [turn["role"] for turn in chat["messages"]] == ["user", "assistant"]
+    assert chat["messages"][0]["content"].startswith("How do I do")
+    (whole, *_) = format("completions").questions("Sure.", Stage.OUTPUT, "How do I do it?")
+    assert whole["prompt"].index("How do I do it?") < whole["prompt"].index("Sure.")
+    (alone, *_) = format("completions").questions("Hello", Stage.INPUT, "How do I do it?")
+    assert "How do I do it?" not in alone["prompt"]
+
+
 LLAMA = ("<BEGIN CONV", "<END CONV", "<|eot_id|>", "<|start_header_id|>")
 GEMMA = ("<end_of_turn>", "<start_of_turn>")
 

@@ -85,14 +85,16 @@ class Checker:
 
     def __init__(self, word: str = "bad", error: str | None = None, seconds: float = 0.0) -> None:
         self.word, self.error, self.seconds, self.asked = word, error, seconds, []
+        self.questions = []
 
     def finders(self, detectors):
         return frozenset()
 
-    async def run(self, detectors, segments, side, *, timeout_seconds):
+    async def run(self, detectors, segments, side, *, timeout_seconds, question=""):
         if not detectors:
             return ()
         self.asked.append((sorted(detectors), side))
+        self.questions.append(question)
         await asyncio.sleep(self.seconds)
         found = tuple(
             Detection("harm", 0.9 if self.word in segment.text else 0.1, number)
@@ -169,6 +171,13 @@ async def test_an_exchange_passes_all_steps_and_is_recorded_once():
     assert [check.side for check in exchange.checks] == [Stage.INPUT, Stage.OUTPUT]
 
 
+async def test_an_answer_is_checked_with_the_question_at_hand():
+    checker = Checker()
+    pipeline, _ = build(rule(), pool=Pool(), checker=checker)
+    await pipeline.run(asked("How do I do it?"), chat)
+    assert checker.questions == ["", "How do I do it?"]
+
+
 async def test_the_record_names_the_language_and_the_groups_of_the_users_last_text():
     pipeline, log = build(rule(), pool=Pool())
     await pipeline.run(asked("Was denken die Ausländer über die Stadt?"), chat)
@@ -201,7 +210,7 @@ async def test_a_check_that_cannot_run_fails_open_only_where_the_rule_says_so_an
 
 async def test_what_another_rule_blocks_is_blocked_even_when_a_check_could_not_run():
     class Half(Checker):
-        async def run(self, detectors, segments, side, *, timeout_seconds):
+        async def run(self, detectors, segments, side, *, timeout_seconds, question=""):
             checks = await super().run(detectors, segments, side, timeout_seconds=timeout_seconds)
             return (checks[0], Check("zzz", "1", side, error="late"))
 
@@ -238,7 +247,7 @@ async def test_citations_point_into_the_answer_that_the_caller_gets():
     )  # fmt: skip
 
     class Spans(Checker):
-        async def run(self, detectors, segments, side, *, timeout_seconds):
+        async def run(self, detectors, segments, side, *, timeout_seconds, question=""):
             found = Detection("harm", 0.9, 0, start=0, end=12, evidence="a-rule")
             return (Check("tox", "1", side, detections=(found,)),)
 
