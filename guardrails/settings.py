@@ -154,6 +154,12 @@ class Settings(BaseSettings):
     log_queue_records: int = Field(
         50_000, gt=0, description="Records kept while Postgres is away, in mode memory"
     )
+    embed_per_minute: int = Field(
+        60, ge=0, description="Prompts of the log that get a vector, for similar exchanges; 0: none"
+    )
+    embed_share: float = Field(
+        0.01, ge=0, le=1, description="Of the allowed exchanges; all others are wanted whole"
+    )
     privacy: tuple[PrivacySettings, ...] = Field((), description="None: all is recorded as it came")
     log_keys: SecretStr | None = Field(
         None, description="Encrypts texts: `id:base64`, comma-separated, the first one writes"

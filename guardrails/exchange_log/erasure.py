@@ -44,6 +44,7 @@ _HELD = sql.SQL(
     WHERE e.started_at < {until} AND e.erased_at IS NULL AND {which} AND {held}
     """
 )
+_FORGET = sql.SQL("DELETE FROM {} WHERE started_at >= %s AND started_at < %s AND id = ANY (%s)")
 _DAYS = sql.SQL(
     """
     SELECT DISTINCT (e.started_at AT TIME ZONE 'UTC')::date FROM exchanges AS e
@@ -158,11 +159,8 @@ async def forget(
             ids = [one for (one,) in await (await connection.execute(query)).fetchall()]
             if not ids:
                 return erased
-            await connection.execute(
-                "DELETE FROM exchange_texts"
-                " WHERE started_at >= %s AND started_at < %s AND id = ANY (%s)",
-                (start, end, ids),
-            )
+            for table in ("exchange_texts", "exchange_embeddings"):
+                await connection.execute(_FORGET.format(sql.Identifier(table)), (start, end, ids))
             await sealer.add_erasure(connection, day, ids, erasure)
         erased += len(ids)
 

@@ -21,7 +21,7 @@ PARTITION_LOCK = 0x65786368  # "exch"
 _EXISTS = """
 SELECT EXISTS (
     SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-    WHERE inhparent = 'exchanges'::regclass AND relname = %s
+    WHERE inhparent = %s::regclass AND relname = %s
 )
 """
 
@@ -61,8 +61,31 @@ async def make_partitions_at(url: str, first: date, days: int = DAYS_AHEAD + 1) 
         return await make_partitions(connection, first, days)
 
 
-async def _exists(connection: psycopg.AsyncConnection, name: str) -> bool:
-    row = await (await connection.execute(_EXISTS, (name,))).fetchone()
+async def make_day_of(connection: psycopg.AsyncConnection, parent: str, day: date) -> None:
+    """See that a table beside `exchanges`, made as a job comes to it, has a partition for a day.
+
+    Belongs into the transaction that fills it. Attached, and not made in its place, so that it
+    waits for no reader, and no reader for it.
+    """
+    name = f"{parent}_{day:%Y_%m_%d}"
+    if await _exists(connection, name, parent):
+        return
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (PARTITION_LOCK,))
+    if await _exists(connection, name, parent):
+        return
+    begin, end = _span(day)
+    names = {"table": sql.Identifier(name), "parent": sql.Identifier(parent)}
+    for statement in (
+        "CREATE TABLE {table} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
+        "ALTER TABLE {parent} ATTACH PARTITION {table} FOR VALUES FROM ({begin}) TO ({end})",
+    ):
+        await connection.execute(sql.SQL(statement).format(**names, begin=begin, end=end))
+
+
+async def _exists(
+    connection: psycopg.AsyncConnection, name: str, parent: str = "exchanges"
+) -> bool:
+    row = await (await connection.execute(_EXISTS, (parent, name))).fetchone()
     return bool(row and row[0])
 
 
@@ -72,9 +95,8 @@ async def _make(connection: psycopg.AsyncConnection, day: date, name: str) -> No
     Attaching locks `exchanges` less than `CREATE TABLE … PARTITION OF`, which would also fail as
     soon as the default partition holds one row of the day.
     """
-    begin = datetime.combine(day, time(), UTC)
-    end = begin + timedelta(days=1)
-    names = {"table": sql.Identifier(name), "begin": begin.isoformat(), "end": end.isoformat()}
+    begin, end = _span(day)
+    names = {"table": sql.Identifier(name), "begin": begin, "end": end}
     for statement in (
         "CREATE TABLE {table} (LIKE exchanges INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
         # In the order in which attaching takes its locks, so that it meets no deadlock.
@@ -86,3 +108,8 @@ async def _make(connection: psycopg.AsyncConnection, day: date, name: str) -> No
         "ALTER TABLE exchanges ATTACH PARTITION {table} FOR VALUES FROM ({begin}) TO ({end})",
     ):
         await connection.execute(sql.SQL(statement).format(**names))
+
+
+def _span(day: date) -> tuple[str, str]:
+    begin = datetime.combine(day, time(), UTC)
+    return begin.isoformat(), (begin + timedelta(days=1)).isoformat()

@@ -81,10 +81,44 @@ async def latest(
     `tenants` are those whose exchanges may be seen at all; none of them: nothing.
     Cost: an index walk, whatever the page. Errors: BadRequest for `text` where texts are encrypted.
     """
-    conditions = _span(since, until)
+    conditions = filters(
+        decision,
+        route,
+        model,
+        tenant,
+        tenants=tenants,
+        failed=failed,
+        since=since,
+        until=until,
+    )
     if before is not None:
         moment, row_id = before
         conditions.append(tuple_(_c.started_at, _c.id) < tuple_(moment, UUID(str(row_id))))
+    limit = max(0, min(limit, MAX_LIMIT))
+    if text:
+        if cipher is not None:
+            raise BadRequest(_ENCRYPTED, param="text")
+        last = before[0] if before is not None else None
+        rows = await search.find(connection, text, conditions, limit, since, until or last)
+    else:
+        ordered = statement(cipher).where(*conditions).order_by(*search.NEWEST_FIRST)
+        rows = list(await connection.execute(ordered.limit(limit)))
+    return [row_of(row, cipher) for row in rows]
+
+
+def filters(
+    decision: str | None = None,
+    route: str | None = None,
+    model: str | None = None,
+    tenant: str | None = None,
+    *,
+    tenants: Sequence[str] | None = None,
+    failed: bool | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[ColumnElement[bool]]:
+    """The conditions that a page's filters make on `exchanges`; what is None is not asked for."""
+    conditions = _span(since, until)
     for column, wanted in (
         (_c.decision, decision),
         (_c.route, route),
@@ -101,16 +135,7 @@ async def latest(
         conditions.append(begins == model[:MODEL_CHARACTERS])
     if failed is not None:
         conditions.append(_c.failure_code.is_not(None) if failed else _c.failure_code.is_(None))
-    limit = max(0, min(limit, MAX_LIMIT))
-    if text:
-        if cipher is not None:
-            raise BadRequest(_ENCRYPTED, param="text")
-        last = before[0] if before is not None else None
-        rows = await search.find(connection, text, conditions, limit, since, until or last)
-    else:
-        ordered = statement(cipher).where(*conditions).order_by(*search.NEWEST_FIRST)
-        rows = list(await connection.execute(ordered.limit(limit)))
-    return [row_of(row, cipher) for row in rows]
+    return conditions
 
 
 async def get(

@@ -151,6 +151,7 @@ async def _drop(connection: psycopg.AsyncConnection, sealer: Sealer, day: date) 
             (last,) = await one_row(connection, "SELECT pg_current_xact_id()::text::bigint")
             for parent, table in (
                 ("exchange_texts", f"exchange_texts_{day:%Y_%m_%d}"),
+                ("exchange_embeddings", f"exchange_embeddings_{day:%Y_%m_%d}"),
                 ("exchanges", partition_name(day)),
             ):
                 names = {"parent": sql.Identifier(parent), "table": sql.Identifier(table)}

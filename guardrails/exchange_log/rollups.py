@@ -14,11 +14,11 @@ from typing import Any
 
 import psycopg
 from msgspec import Struct
-from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from guardrails.exchange_log.own_traffic import USERS_ONLY
+from guardrails.exchange_log.partitions import make_day_of
 from guardrails.exchange_log.query import MAX_BUCKETS
 from guardrails.exchange_log.rows import Bucket, Totals
 from guardrails.exchange_log.settled import Range, next_range
@@ -103,26 +103,21 @@ async def catch_up(connection: psycopg.AsyncConnection) -> Caught:
         async with next_range(connection, JOB) as found:
             if found is None:
                 return Caught(ranges, until)
-            await _take(connection, found)
+            await count(connection, found)
+            await _index(connection, found)
         ranges, until = ranges + 1, found.end
 
 
-async def _take(connection: psycopg.AsyncConnection, found: Range) -> None:
+async def count(connection: psycopg.AsyncConnection, found: Range) -> None:
+    """Count the rows of a range. Twice counts double: who calls it keeps the progress."""
+    await connection.execute(_COUNT, {"start": found.start, "end": found.end})
+
+
+async def _index(connection: psycopg.AsyncConnection, found: Range) -> None:
     where = {"start": found.start, "end": found.end}
-    await connection.execute(_COUNT, where)
     days = await connection.execute(_DAYS, where)
     for (day,) in await days.fetchall():
-        name = f"exchange_texts_{day:%Y_%m_%d}"
-        await connection.execute(
-            sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {} PARTITION OF exchange_texts"
-                " FOR VALUES FROM ({}) TO ({})"
-            ).format(
-                sql.Identifier(name),
-                f"{day.isoformat()}T00:00:00Z",
-                f"{(day + timedelta(days=1)).isoformat()}T00:00:00Z",
-            )
-        )
+        await make_day_of(connection, "exchange_texts", day)
     await connection.execute(_INDEX, where)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
-from guardrails.exchange_log.tables import metadata, time_column
+from guardrails.exchange_log.tables import EMBEDDING_SIZE, metadata, time_column
 
 _MADE_ID = text("gen_random_uuid()")
 _STEP = "Seconds: 60 or 3600"
@@ -35,6 +36,22 @@ exchange_texts = Table(
     Column("id", Uuid, primary_key=True),
     Column("search", TSVECTOR, nullable=False),
     Index(None, "search", postgresql_using="gin"),
+    postgresql_partition_by="RANGE (started_at)",
+)
+
+
+exchange_embeddings = Table(
+    "exchange_embeddings",
+    metadata,
+    Column("started_at", DateTime(timezone=True), primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("embedding", HALFVEC(EMBEDDING_SIZE), nullable=False),
+    Index(
+        None,
+        "embedding",
+        postgresql_using="hnsw",
+        postgresql_ops={"embedding": "halfvec_cosine_ops"},
+    ),
     postgresql_partition_by="RANGE (started_at)",
 )
 

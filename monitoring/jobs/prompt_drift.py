@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from guardrails.exchange_log.embeddings import Prompt, Vector, is_shown, keep, known, vectors_of
+from guardrails.exchange_log.tables import EMBEDDING_SIZE
 from guardrails.inference.client import InferenceClient
 from guardrails.launch.addresses import inference_socket
 from guardrails.settings import Settings
 from monitoring import drift_records
+from monitoring.connected import connected
 from monitoring.drift.alarm import alarm_of
 from monitoring.drift.embeddings import LEAST, Vectors
 from monitoring.drift.prompts import Seen, frozen, measure
@@ -28,7 +32,6 @@ NAME = "prompt_drift"
 A_DAY = 1_000
 KEPT = 5_000
 SHOWN = 3
-_AT_ONCE = 16
 _SECONDS = 60.0
 
 
@@ -38,7 +41,8 @@ async def run(
     """Embed a sample of the day's prompts, and hold them against the reference's.
 
     Errors: GuardUnavailable where no inference worker runs: the run is FAILED, and is tried again.
-    Cost:   about 40 s of the worker's CPU a day of 1,000 prompts; once, 5,000 for the reference.
+    Cost:   about 40 s of the worker's CPU a day of 1,000 prompts; once, 5,000 for the reference;
+            nothing for those that have a vector already, for the job `embeddings` draws alike.
     """
     # The schedule hands a job its window and the database; where the worker listens is a setting.
     client = inference or InferenceClient(inference_socket(Settings().data_dir))
@@ -60,7 +64,7 @@ async def _run(window: Window, engine: AsyncEngine, client: InferenceClient) -> 
             sample += one_day
             days += [number] * len(one_day)
         phase = phase_of(number_of(span.start, EVERY), EVERY)
-        vectors = await _embedded(client, sample)
+        vectors = await _embedded(engine, client, sample)
         return await asyncio.to_thread(frozen, sample, vectors, np.array(days), phase)
 
     reference = await reference_for(engine, NAME, window, take)
@@ -72,7 +76,7 @@ async def _run(window: Window, engine: AsyncEngine, client: InferenceClient) -> 
             "no reference yet: it takes 14 days under one set of versions",
         )
     before = await drift_records.state_before(engine, reference, window.start)
-    vectors = await _embedded(client, sample)
+    vectors = await _embedded(engine, client, sample)
     number = number_of(window.start, EVERY)
     state, findings, seen = await asyncio.to_thread(
         measure,
@@ -160,12 +164,30 @@ async def _prompts(engine: AsyncEngine, window: Window, most: int) -> list[Drawn
     return [one for one in await drawn(engine, window, most=most) if one.prompt.strip()]
 
 
-async def _embedded(client: InferenceClient, sample: Sequence[Drawn]) -> Vectors:
-    """One vector a prompt, in order; texts of like length go together, which is cheaper."""
-    vectors = np.zeros((len(sample), 384), dtype=np.float32)
-    order = sorted(range(len(sample)), key=lambda at: len(sample[at].prompt))
-    for start in range(0, len(order), _AT_ONCE):
-        part = order[start : start + _AT_ONCE]
-        texts = [sample[at].prompt for at in part]
-        vectors[part] = await client.embed(texts, timeout_seconds=_SECONDS)
-    return vectors
+async def _embedded(
+    engine: AsyncEngine, client: InferenceClient, sample: Sequence[Drawn]
+) -> Vectors:
+    """One vector a prompt, in order. What the log has is taken; what it has not, it gets."""
+
+    async def embed(texts: Sequence[str]) -> Sequence[Vector]:
+        return await client.embed(texts, timeout_seconds=_SECONDS)
+
+    moments = {UUID(one.id): one.started_at for one in sample}
+    async with connected(engine) as connection:
+        vectors: dict[UUID, Vector] = dict(await known(connection, moments))
+    missing = [
+        Prompt(UUID(one.id), one.started_at, one.prompt)
+        for one in sample
+        if UUID(one.id) not in vectors
+    ]
+    made = await vectors_of(embed, [prompt.text for prompt in missing])
+    shown = [number for number, prompt in enumerate(missing) if is_shown(prompt.text)]
+    async with connected(engine) as connection:
+        await keep(connection, [missing[n] for n in shown], [made[n] for n in shown])
+    vectors.update(zip((prompt.id for prompt in missing), made, strict=True))
+    # As the log keeps them, so that a vector is the same whoever made it.
+    return (
+        np.array([vectors[UUID(one.id)] for one in sample], dtype=np.float16)
+        .astype(np.float32)
+        .reshape(len(sample), EMBEDDING_SIZE)
+    )
