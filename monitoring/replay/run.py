@@ -38,7 +38,7 @@ async def replay(
     """Decide every exchange of a span anew under `policy`.
 
     `harmful` is what reviewers agreed on, `sweep` names a rule; `told` hears how many are done.
-    Cost: a tenth of a millisecond an exchange in a worker thread; the event loop stays free.
+    Cost: 0.15 ms an exchange under the default policy, in a thread; the event loop stays free.
     Errors: ConfigError where the policy has no such rule.
     """
     rule = next((rule for rule in policy.rules if rule.id == sweep), None)
