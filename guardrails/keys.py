@@ -6,7 +6,6 @@ table nor a copy of it lets anyone in.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import logging
@@ -20,6 +19,7 @@ from pathlib import Path
 import psycopg
 from msgspec import Struct
 
+from guardrails.database.following import Following
 from guardrails.database.url import libpq_url
 from guardrails.errors import ConfigError
 from guardrails.settings import Settings
@@ -31,8 +31,6 @@ ALL_TENANTS = "*"
 """The tenant of a key for the dashboards that sees every tenant's exchanges."""
 CHANNEL = "banister_keys"
 POLL_SECONDS = 30.0
-QUERY_SECONDS = 10.0
-BACKOFF_SECONDS = (0.1, 5.0)
 FIRST_LOAD_SECONDS = 5.0
 SECRET_BYTES = 32
 MAX_TOKEN_CHARACTERS = 200
@@ -85,18 +83,22 @@ class KeyRing:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._url = libpq_url(url)
         self._secret = secret
         self._now = now
-        self._poll_seconds = poll_seconds
         self._keys: dict[str, tuple[bytes, Key]] = {}
-        self._loaded = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._following = Following(
+            url,
+            CHANNEL,
+            self._load,
+            what="keys",
+            poll_seconds=poll_seconds,
+            first_seconds=FIRST_LOAD_SECONDS,
+        )
 
     @property
     def loaded(self) -> bool:
         """Whether the keys have been read once; before that nobody can be told to be unknown."""
-        return self._loaded.is_set()
+        return self._following.loaded
 
     @property
     def empty(self) -> bool:
@@ -109,17 +111,11 @@ class KeyRing:
 
     async def start(self) -> None:
         """Load all keys and follow their changes; waits at most 5 s for the first load."""
-        self._task = asyncio.create_task(self._follow(), name="key-ring")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._loaded.wait(), FIRST_LOAD_SECONDS)
+        await self._following.start()
 
     async def stop(self) -> None:
         """Follow no longer; what is known stays."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._following.stop()
 
     def authenticate(self, token: str | None) -> Key | None:
         """The key that a token belongs to, or None.
@@ -133,36 +129,10 @@ class KeyRing:
         right = hmac.compare_digest(digest_of(token, self._secret), stored)
         return key if right and key is not None and key.valid(self._now()) else None
 
-    async def _follow(self) -> None:
-        delay, longest = BACKOFF_SECONDS
-        while True:
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=5, application_name="banister keys"
-                ) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    while True:
-                        await self._load(connection)
-                        delay = BACKOFF_SECONDS[0]
-                        async for _ in connection.notifies(
-                            timeout=self._poll_seconds, stop_after=1
-                        ):
-                            pass
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                logger.warning(
-                    "keys cannot be read (%s); %d known ones keep working",
-                    type(error).__name__,
-                    len(self._keys),
-                )
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, longest)
-
     async def _load(self, connection: psycopg.AsyncConnection) -> None:
-        async with asyncio.timeout(QUERY_SECONDS):
-            rows = await (await connection.execute(_SELECT_DIGESTS)).fetchall()
+        rows = await (await connection.execute(_SELECT_DIGESTS)).fetchall()
         keys = ((digest, _key(row)) for digest, *row in rows)
         self._keys = {key.id: (digest, key) for digest, key in keys}
-        self._loaded.set()
 
 
 def digest_of(token: str, secret: bytes) -> bytes:

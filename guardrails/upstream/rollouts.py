@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import psycopg
 
-from guardrails.database.url import libpq_url
+from guardrails.database.following import Following
 from guardrails.upstream.pool import Pool
 from guardrails.upstream.split import Split
 
@@ -19,10 +17,7 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "banister_rollouts"
 POLL_SECONDS = 2.0
-QUERY_SECONDS = 2.0
-BACKOFF_SECONDS = (0.1, 1.0)
 FIRST_LOAD_SECONDS = 5.0
-STALE_SECONDS = 10.0
 
 _LATEST = """
 SELECT DISTINCT ON (model) id::text, model, champion, candidate, share
@@ -50,33 +45,30 @@ class Rollouts:
         poll_seconds: float = POLL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url = libpq_url(url)
         self._pool = pool
-        self._poll_seconds = poll_seconds
-        self._clock = clock
         self._splits: dict[str, Split] = {}
-        self._loaded = asyncio.Event()
-        self._loaded_at = 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._following = Following(
+            url,
+            CHANNEL,
+            self._load,
+            what="rollouts",
+            poll_seconds=poll_seconds,
+            first_seconds=FIRST_LOAD_SECONDS,
+            clock=clock,
+        )
 
     async def start(self) -> None:
         """Follow the rollouts; waits at most 5 s for the first load."""
-        self._task = asyncio.create_task(self._follow(), name="rollouts")
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._loaded.wait(), FIRST_LOAD_SECONDS)
+        await self._following.start()
 
     async def stop(self) -> None:
         """Follow no longer."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._following.stop()
 
     @property
     def stale(self) -> bool:
         """Whether what the pool serves by was last read so long ago that it may have changed."""
-        return not self._loaded.is_set() or self._clock() - self._loaded_at > STALE_SECONDS
+        return self._following.stale
 
     def status(self) -> dict[str, Any]:
         """What `/readyz` says of it."""
@@ -93,41 +85,12 @@ class Rollouts:
             "unserved": self._pool.unserved(),
         }
 
-    async def _follow(self) -> None:
-        delay, longest = BACKOFF_SECONDS
-        while True:
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._url,
-                    autocommit=True,
-                    connect_timeout=2,
-                    application_name="banister rollouts",
-                ) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    while True:
-                        await self._load(connection)
-                        delay = BACKOFF_SECONDS[0]
-                        async for _ in connection.notifies(
-                            timeout=self._poll_seconds, stop_after=1
-                        ):
-                            pass
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                logger.warning(
-                    "rollouts cannot be read (%s); the last known versions keep serving",
-                    type(error).__name__,
-                )
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, longest)
-
     async def _load(self, connection: psycopg.AsyncConnection) -> None:
-        async with asyncio.timeout(QUERY_SECONDS):
-            rows = await (await connection.execute(_LATEST)).fetchall()
-            trained = await (await connection.execute(_TRAINED)).fetchall()
+        rows = await (await connection.execute(_LATEST)).fetchall()
+        trained = await (await connection.execute(_TRAINED)).fetchall()
         splits = {row[1]: Split(*row) for row in rows}
         changed = splits != self._splits
         self._splits = splits
         self._pool.use(splits, dict(trained))
-        self._loaded_at = self._clock()
-        self._loaded.set()
         if changed and (unserved := self._pool.unserved()):
             logger.warning("no upstream here serves %s", ", ".join(unserved))
