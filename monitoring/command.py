@@ -18,6 +18,7 @@ from guardrails.database import make_engine, migrate
 from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
 from monitoring.jobs import Job, load, load_all
+from monitoring.rollout import watch
 from monitoring.run import measured, run
 from monitoring.scheduler import serve
 from monitoring.types import Figure, Run, Status
@@ -105,7 +106,10 @@ async def _serve(url: str) -> None:
         console.print(
             "Watching: " + ", ".join(f"{job.name} every {_length(job.every)}" for job in jobs)
         )
-        await serve(jobs, engine, stop, now=_now, told=lambda done: console.print(_line(done)))
+        await asyncio.gather(
+            serve(jobs, engine, stop, now=_now, told=lambda done: console.print(_line(done))),
+            watch.serve(engine, stop, now=_now),
+        )
     finally:
         await engine.dispose()
 

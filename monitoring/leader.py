@@ -31,14 +31,14 @@ class Lease:
 
 
 @asynccontextmanager
-async def lease(engine: AsyncEngine) -> AsyncIterator[Lease | None]:
+async def lease(engine: AsyncEngine, lock: int = LOCK) -> AsyncIterator[Lease | None]:
     """A lease, or None while another session has it; given back at the block's end.
 
     Errors: sqlalchemy.exc.OperationalError where Postgres cannot be reached.
     """
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        asked = await connection.execute(_LOCK, {"lock": LOCK})
+        asked = await connection.execute(_LOCK, {"lock": lock})
         if not asked.scalar_one():
             yield None
             return
@@ -47,4 +47,4 @@ async def lease(engine: AsyncEngine) -> AsyncIterator[Lease | None]:
         finally:
             # The pool keeps the session, and with it the lock; a session that is gone has neither.
             with suppress(SQLAlchemyError):
-                await connection.execute(_UNLOCK, {"lock": LOCK})
+                await connection.execute(_UNLOCK, {"lock": lock})

@@ -17,11 +17,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from guardrails.errors import ConfigError
+from guardrails.exchange_log.retraining_tables import model_versions
 from guardrails.exchange_log.rollout_tables import (
     rollout_conversations,
     rollout_events,
     rollouts,
 )
+from monitoring.retraining import registry
 from monitoring.rollout.plan import Plan
 
 CHANNEL = "banister_rollouts"
@@ -129,6 +131,7 @@ async def start(
                 f"A rollout of {model} is open; promote or roll it back first."
             ) from error
         await _tell(connection, made.id, model, "started", share, now, {"who": who, "why": why})
+        await _stage(connection, candidate, "canary")
     found = await find(engine, made.id)
     if found is None:
         raise LookupError("the rollout that was just started is gone")
@@ -160,9 +163,10 @@ async def recent(engine: AsyncEngine, *, limit: int = 50) -> list[Rollout]:
         return [_rollout(row) for row in await connection.execute(statement)]
 
 
-async def running(engine: AsyncEngine) -> list[UUID]:
-    """The rollouts that go on by themselves."""
-    statement = select(_r.id).where(_r.state == "running").order_by(_r.started_at)
+async def under_way(engine: AsyncEngine) -> list[UUID]:
+    """The rollouts that are watched: those that run, and those whose share is held by hand."""
+    states = ("running", "paused")
+    statement = select(_r.id).where(_r.state.in_(states)).order_by(_r.started_at)
     async with engine.connect() as connection:
         return list((await connection.execute(statement)).scalars())
 
@@ -190,7 +194,7 @@ async def at(engine: AsyncEngine, moment: datetime) -> list[Serving]:
 async def pause(
     engine: AsyncEngine, rollout_id: UUID, *, who: str, why: str, now: datetime
 ) -> Rollout:
-    """Hold the share where it is; nothing is decided until it is resumed."""
+    """Hold the share where it is until it is resumed; a breach still rolls back."""
     return await _by_hand(engine, rollout_id, ("running",), "paused", who, why, now)
 
 
@@ -223,6 +227,13 @@ async def locked(connection: AsyncConnection, rollout_id: UUID) -> Rollout | Non
     return None if row is None else _rollout(row)
 
 
+async def keep_evidence(
+    connection: AsyncConnection, rollout_id: UUID, evidence: dict[str, Any]
+) -> None:
+    """Write what the test of a locked rollout has seen."""
+    await connection.execute(update(rollouts).where(_r.id == rollout_id).values(evidence=evidence))
+
+
 async def change(
     connection: AsyncConnection,
     rollout: Rollout,
@@ -249,7 +260,22 @@ async def change(
     if state in ("promoted", "rolled_back"):
         counted = rollout_conversations
         await connection.execute(counted.delete().where(counted.c.rollout_id == rollout.id))
+    if kind == "promoted":
+        await _stage(connection, rollout.candidate, "champion")
+    elif kind == "rolled_back":
+        await _stage(connection, rollout.candidate, "refused")
+        await _stage(connection, rollout.champion, "champion")
     await _tell(connection, rollout.id, rollout.model, kind, share, now, detail)
+
+
+async def _stage(connection: AsyncConnection, label: str, stage: registry.Stage) -> None:
+    """Move a version on in the registry, where it stands there at all."""
+    model, _, version = label.rpartition("@")
+    table = model_versions.c
+    statement = select(table.id).where(table.model == model, table.version == version)
+    found = (await connection.execute(statement)).scalar_one_or_none()
+    if found is not None:
+        await registry.set_stage(connection, found, stage)
 
 
 def _after(rollout: Rollout, kind: Kind, step: int) -> tuple[State, float]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.database.url import libpq_url
 from guardrails.errors import ConfigError
+from monitoring.retraining import registry
 from monitoring.rollout import records
 from monitoring.rollout.plan import Plan, Step
 from monitoring.rollout.records import Rollout
@@ -36,7 +37,7 @@ async def test_a_rollout_starts_at_its_first_step_and_says_who_and_why(engine):
     assert event.detail == {"who": "ada", "why": "a better one"}
     assert await records.latest(engine, "small") == rollout
     assert await records.recent(engine) == [rollout]
-    assert await records.running(engine) == [rollout.id]
+    assert await records.under_way(engine) == [rollout.id]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ async def test_every_change_by_hand_is_recorded_and_moves_the_share(engine):
     rollout = await started(engine)
     paused = await records.pause(engine, rollout.id, **by(1))
     assert (paused.state, paused.share, paused.reason) == ("paused", 0.01, "as I say")
-    assert await records.running(engine) == []
+    assert await records.under_way(engine) == [rollout.id]
     resumed = await records.resume(engine, rollout.id, **by(2))
     assert (resumed.state, resumed.share) == ("running", 0.01)
     promoted = await records.promote(engine, rollout.id, **by(3))
@@ -71,6 +72,7 @@ async def test_every_change_by_hand_is_recorded_and_moves_the_share(engine):
     back = await records.roll_back(engine, rollout.id, **by(4))
     assert (back.state, back.share) == ("rolled_back", 0.0)
     assert records.serves(back) == "small@1"
+    assert await records.under_way(engine) == []
     kinds = [event.kind for event in await records.events(engine, rollout.id)]
     assert kinds == ["started", "paused", "resumed", "promoted", "rolled_back"]
 
@@ -149,3 +151,26 @@ async def test_proxies_are_told_when_a_change_is_committed(engine, postgres_url)
         await started(engine)
         told = [notice async for notice in listener.notifies(timeout=5, stop_after=1)]
     assert [(notice.channel, notice.payload) for notice in told] == [(records.CHANNEL, "small")]
+
+
+async def registered(engine: AsyncEngine, version: str, stage: registry.Stage) -> None:
+    new = registry.NewVersion(
+        model="small", version=version, kind="language_model", weights_uri="file:///w",
+        weights_sha256="0" * 64, evaluation={}, lineage={}, stage=stage,
+    )  # fmt: skip
+    await registry.register(engine, new, now=T0)
+
+
+async def stages(engine: AsyncEngine) -> dict[str, str]:
+    return {v.version: v.stage for v in await registry.versions(engine, model="small")}
+
+
+async def test_the_registry_says_what_became_of_the_versions(engine):
+    await registered(engine, "1", "champion")
+    await registered(engine, "2", "registered")
+    rollout = await started(engine)
+    assert await stages(engine) == {"1": "champion", "2": "canary"}
+    await records.promote(engine, rollout.id, **by(1))
+    assert await stages(engine) == {"1": "retired", "2": "champion"}
+    await records.roll_back(engine, rollout.id, **by(2))
+    assert await stages(engine) == {"1": "champion", "2": "refused"}
