@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from dashboards import pages, sessions, users
 from dashboards.access import Access, Door
 from dashboards.faults import STATEMENT_SECONDS, show_errors
+from dashboards.oidc import Provider
 from dashboards.security import SecurityHeaders
 from dashboards.site import Site, admit
 from dashboards.templating import HERE, Static, make_render
@@ -39,11 +40,16 @@ def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastA
     secret = key_secret(settings)
     ring = KeyRing(settings.database_url, secret)
     found = pages.modules()
+
+    async def has_users() -> bool:
+        # One who can come with a provider is as good as one who is there.
+        return settings.oidc is not None or await users.any_user(reader)
+
     door = Door(
         bound_to=settings.host,
         key_of=ring.authenticate,
         session_of=lambda token: sessions.visitor_of(writer, token, now()),
-        has_users=lambda: users.any_user(reader),
+        has_users=has_users,
     )
 
     @asynccontextmanager
@@ -68,6 +74,7 @@ def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastA
         render=make_render(settings),
         pages=[module.PAGE for module in found],
         now=now,
+        provider=_provider(settings),
     )
     for module in found:
         app.include_router(module.router, dependencies=[admit(module.PAGE)])
@@ -79,6 +86,13 @@ def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastA
     app.mount("/static", Static(directory=HERE / "static"))
     show_errors(app)
     return app
+
+
+def _provider(settings: Settings) -> Provider | None:
+    if settings.oidc is None:
+        return None
+    here = settings.dashboard_url or f"http://{settings.host}:{settings.dashboard_port}"
+    return Provider(settings.oidc, f"{here.rstrip('/')}/login/oidc/back")
 
 
 def _engine(url: str, options: str = "") -> AsyncEngine:

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from dashboards import audit, csrf
 from dashboards.filters import Filters, read_filters
+from dashboards.oidc import Provider
 from dashboards.pages import Group, Page, navigation
 from dashboards.scoped import Choices, ScopedLog
 from dashboards.templating import Render
@@ -60,6 +61,7 @@ class Site:
         render: Render,
         pages: Sequence[Page],
         now: Callable[[], datetime],
+        provider: Provider | None = None,
     ) -> None:
         self.settings = settings
         self.reader = reader
@@ -69,6 +71,7 @@ class Site:
         self.render = render
         self.pages = tuple(pages)
         self.now = now
+        self.provider = provider
         self.closing = False
         """Set when the process was told to stop: what streams must end."""
         self._choices: dict[tuple[str, ...] | None, tuple[datetime, Choices]] = {}
@@ -154,7 +157,7 @@ def admit(page: Page) -> Any:
     """A dependency of all of a page's addresses: who may not see it is refused before it runs."""
 
     async def check(request: Request) -> None:
-        visitor = visitor_of(request)
+        visitor: Visitor | None = request.scope["visitor"]
         request.state.page = page
         if not page.shown_to(visitor):
             raise HTTPException(403, _refusal(visitor, page.role))
@@ -174,7 +177,9 @@ def needs(role: Role) -> Any:
     return Depends(check)
 
 
-def _refusal(visitor: Visitor, role: Role) -> str:
+def _refusal(visitor: Visitor | None, role: Role) -> str:
+    if visitor is None:
+        return "Log in first."
     if not visitor.may(role):
         return f"This takes the role {role}; {visitor.name} has the role {visitor.role}."
     return f"This page shows all tenants, and {visitor.name} may see some of them only."

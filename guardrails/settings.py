@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -16,6 +17,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from guardrails.loopback import is_loopback
 
 PACKAGE = Path(__file__).parent
 
@@ -107,6 +110,32 @@ class RetentionSettings(_Strict):
     days: int = Field(gt=0)
 
 
+class OidcSettings(_Strict):
+    """The OpenID Connect provider that people log in to the dashboards with."""
+
+    issuer: str = Field(description="As in its own `/.well-known/openid-configuration`")
+    client_id: str
+    client_secret: SecretStr
+    scope: str = "openid profile email"
+    button: str = "Log in with your organisation"
+    name_claim: str = "preferred_username"
+    role_claim: str = "groups"
+    roles: dict[str, Literal["viewer", "reviewer", "admin"]] = Field(
+        {}, description="Role by value of that claim; the highest holds"
+    )
+    default_role: Literal["viewer", "reviewer", "admin"] | None = Field(
+        None, description="For everybody whom it knows; None: nobody without a role by claim"
+    )
+    tenants_claim: str | None = Field(None, description="Names one's tenants; None: all are seen")
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> OidcSettings:
+        parts = urlsplit(self.issuer)
+        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+            raise ValueError("issuer must begin with https://")
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that differs from one installation to another."""
 
@@ -119,6 +148,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = 8080
     dashboard_port: int = 8081
+    oidc: OidcSettings | None = Field(None, description="None: people log in by password")
     workers: int = Field(1, gt=0)
     policy: Path = PACKAGE / "policy" / "default.yaml"
     shadow_policy: Path | None = Field(

@@ -36,7 +36,8 @@ class Page(Struct, frozen=True):
 
     `group` None: it is reached by links only. `scoped` says that it shows a visitor of some tenants
     nothing of the others: without it, only those who see all tenants may open it. `bar`: the filter
-    bar stands on top; `any_time`: its usual span is all time. `key` opens it after `g`.
+    bar stands on top; `any_time`: its usual span is all time. `key` opens it after `g`. `open`: it
+    may be seen before the login.
     """
 
     title: str
@@ -48,9 +49,12 @@ class Page(Struct, frozen=True):
     bar: bool = False
     any_time: bool = False
     key: str | None = None
+    open: bool = False
 
-    def shown_to(self, visitor: Visitor) -> bool:
-        """Whether this visitor may open it."""
+    def shown_to(self, visitor: Visitor | None) -> bool:
+        """Whether this visitor may open it; None: one who is not known yet."""
+        if visitor is None or self.open:
+            return self.open
         return visitor.may(self.role) and visitor.sees(scoped=self.scoped)
 
 

@@ -25,6 +25,7 @@ PARTS = (
     settings.PrivacySettings,
     settings.CutSettings,
     settings.RetentionSettings,
+    settings.OidcSettings,
 )
 PREFIX = settings.Settings.model_config["env_prefix"]
 

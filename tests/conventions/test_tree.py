@@ -23,6 +23,7 @@ MOST_LINES = 400
 
 TESTED_ELSEWHERE: dict[str, str] = {
     # module: which test runs it, and why there
+    "dashboards/pages/account.py": "test_login.py logs in, and changes a password there",
     "guardrails/training/build.py": "training/test_command.py runs the verb on a few rows",
     "guardrails/training/export.py": "training/test_command.py loads what the verb exported",
     "guardrails/exchange_log/people_tables.py": "test_migrations.py holds it to the real schema",
