@@ -1,4 +1,8 @@
-"""Which of several schedulers leads: the one whose session holds an advisory lock in Postgres."""
+"""Which of several schedulers leads: the one whose session holds an advisory lock in Postgres.
+
+Postgres gives the lock back when the session ends: at once when the leader is killed, after
+`SILENT_SECONDS` when it hangs and asks for nothing any more, and as soon when its machine is gone.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 LOCK = 0x62616E4D6F6E  # "banMon"
 
+SILENT_SECONDS = 20
+"""The longest that a leader may leave its session idle; `holds` must be asked more often."""
+
 _LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 _UNLOCK = text("SELECT pg_advisory_unlock(:lock)")
+_WATCHED = (
+    f"SET idle_session_timeout = '{SILENT_SECONDS}s'",
+    "SET tcp_keepalives_idle = 5",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 3",
+)
 
 
 class Lease:
@@ -42,9 +55,13 @@ async def lease(engine: AsyncEngine, lock: int = LOCK) -> AsyncIterator[Lease | 
         if not asked.scalar_one():
             yield None
             return
+        for statement in _WATCHED:
+            await connection.execute(text(statement))
         try:
             yield Lease(connection)
         finally:
-            # The pool keeps the session, and with it the lock; a session that is gone has neither.
+            # A session that is gone has given the lock back; another one must not go to the pool
+            # with its time limit.
             with suppress(SQLAlchemyError):
                 await connection.execute(_UNLOCK, {"lock": lock})
+            await connection.invalidate()

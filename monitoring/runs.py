@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -107,11 +107,15 @@ async def recent(engine: AsyncEngine, *, limit: int = 50) -> list[Run]:
         return [_run(row) for row in await connection.execute(statement)]
 
 
-async def last_window_end(engine: AsyncEngine, job: str) -> datetime | None:
-    """When the latest window that was run for a job ended; None before its first run."""
-    statement = select(func.max(monitor_runs.c.window_end)).where(monitor_runs.c.job == job)
+async def latest(engine: AsyncEngine, job: str) -> Run | None:
+    """A job's run over its latest window; None before its first run."""
+    table = monitor_runs.c
+    statement = (
+        select(monitor_runs).where(table.job == job).order_by(table.window_end.desc()).limit(1)
+    )
     async with engine.connect() as connection:
-        return (await connection.execute(statement)).scalar_one()
+        row = (await connection.execute(statement)).one_or_none()
+    return None if row is None else _run(row)
 
 
 def _run(row: Row[Any]) -> Run:

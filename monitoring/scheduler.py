@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -16,13 +17,17 @@ from monitoring import runs
 from monitoring.jobs import Job
 from monitoring.leader import lease
 from monitoring.run import run
-from monitoring.types import Run
+from monitoring.timetable import Timetable
+from monitoring.types import Run, Status
 from monitoring.windows import EPOCH, full_since
 
 logger = logging.getLogger(__name__)
 
 SETTLE = timedelta(minutes=2)
 """How long after its end a window is looked at, so that the log's last batches have arrived."""
+
+POLL_SECONDS = 5.0
+"""How often the leader shows that it lives, and a stand-by asks for the lease."""
 
 CATCH_UP = 48
 """The most windows of a job that are done after a standstill, the latest of them."""
@@ -31,17 +36,31 @@ Told = Callable[[Run], None]
 
 
 async def catch_up(
-    job: Job, engine: AsyncEngine, *, now: Callable[[], datetime], told: Told
+    job: Job,
+    engine: AsyncEngine,
+    *,
+    now: Callable[[], datetime],
+    told: Told,
+    settle: timedelta = SETTLE,
+    poll_seconds: float = POLL_SECONDS,
 ) -> None:
-    """Run a job over every window that has ended since its last run; at first only the latest."""
-    at = now() - SETTLE
-    last = await runs.last_window_end(engine, job.name)
+    """Run a job over every window that has ended since its last run; at first only the latest.
+
+    A window that failed last is tried once more; none is left out because another process has it.
+    """
+    at = now() - settle
+    last = await runs.latest(engine, job.name)
     limit = 1 if job.only_newest or last is None else CATCH_UP
-    since = last or datetime.min.replace(tzinfo=UTC)
+    since = datetime.min.replace(tzinfo=UTC)
+    if last is not None:
+        failed = last.status is Status.FAILED and not job.only_newest
+        since = last.window.start if failed else last.window.end
     for window in full_since(job.every, since, at, limit=limit):
-        done = await run(job, window, engine, now=now)
-        if done is not None:
-            told(done)
+        # Another process is at it, or was just killed at it: its record or its lock will come, and
+        # only Postgres knows when.
+        while (done := await run(job, window, engine, now=now)) is None:  # noqa: ASYNC110
+            await asyncio.sleep(poll_seconds)
+        told(done)
 
 
 async def serve(
@@ -51,11 +70,13 @@ async def serve(
     *,
     now: Callable[[], datetime],
     told: Told,
-    poll_seconds: float = 5.0,
+    poll_seconds: float = POLL_SECONDS,
+    settle: timedelta = SETTLE,
 ) -> None:
     """Lead, or stand by until the leader is gone, until `stop` is set.
 
-    Limits: a stand-by takes over within `poll_seconds` of the end of the leader's session.
+    Limits: a stand-by takes over within `poll_seconds` of the end of the leader's session: 5 s
+    after it was killed, 25 s after it began to hang.
     Errors: none while Postgres is away: it is asked again every `poll_seconds`.
     """
     standing_by = False
@@ -69,7 +90,8 @@ async def serve(
                 else:
                     standing_by = False
                     logger.info("this scheduler leads")
-                    scheduler = _start(jobs, engine, now=now, told=told)
+                    timing = {"now": now, "told": told, "settle": settle}
+                    scheduler = _start(jobs, engine, {**timing, "poll_seconds": poll_seconds})
                     try:
                         while not stop.is_set() and await held.holds():
                             await _pause(stop, poll_seconds)
@@ -80,21 +102,22 @@ async def serve(
         await _pause(stop, poll_seconds)
 
 
-def _start(
-    jobs: Sequence[Job], engine: AsyncEngine, *, now: Callable[[], datetime], told: Told
-) -> AsyncIOScheduler:
-    scheduler = AsyncIOScheduler(timezone=UTC)
+def _start(jobs: Sequence[Job], engine: AsyncEngine, options: dict[str, Any]) -> AsyncIOScheduler:
+    timetable = Timetable(
+        engine.url.render_as_string(hide_password=False), [job.name for job in jobs]
+    )
+    scheduler = AsyncIOScheduler(timezone=UTC, jobstores={"default": timetable})
+    first = EPOCH + options["settle"]
     for job in jobs:
         scheduler.add_job(
             catch_up,
-            IntervalTrigger(
-                seconds=int(job.every.total_seconds()), start_date=EPOCH + SETTLE, timezone=UTC
-            ),
+            IntervalTrigger(seconds=int(job.every.total_seconds()), start_date=first, timezone=UTC),
             args=(job, engine),
-            kwargs={"now": now, "told": told},
+            kwargs=options,
             id=job.name,
+            replace_existing=True,
             # What a new leader finds undone it does at once.
-            next_run_time=now(),
+            next_run_time=options["now"](),
             coalesce=True,
             max_instances=1,
             misfire_grace_time=None,

@@ -27,8 +27,8 @@ async def test_records_are_read_back_as_they_were_written(engine: AsyncEngine):
     assert (await runs.recent(engine, limit=1)) == [two]
     assert await runs.find(engine, "rates", one.window) == one
     assert await runs.find(engine, "score_drift", one.window) is None
-    assert await runs.last_window_end(engine, "rates") == two.window.end
-    assert await runs.last_window_end(engine, "score_drift") is None
+    assert await runs.latest(engine, "rates") == two
+    assert await runs.latest(engine, "score_drift") is None
 
 
 @pytest.mark.parametrize(
