@@ -160,6 +160,9 @@ class Settings(BaseSettings):
     )
     upstreams: tuple[UpstreamSettings, ...] = Field((), description="None: the demo model")
     routes: dict[str, RouteSettings] = {"default": RouteSettings()}
+    versions_dir: Path | None = Field(
+        None, description="Where rollouts link registered weights, as `model@version`"
+    )
     balance: Literal["least_loaded", "random"] = "least_loaded"
     retries: int = Field(2, ge=0, le=10)
     key_secret: SecretStr | None = Field(None, description="None: made once, kept in data_dir")

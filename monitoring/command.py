@@ -55,7 +55,7 @@ def monitor(job: str | None, at: datetime | None, again: bool) -> None:
         url = embedded.url
     try:
         migrate(url)
-        asyncio.run(_once(url, load(job), _aware(at), again) if job else _serve(url))
+        asyncio.run(_once(url, load(job), _aware(at), again) if job else _serve(url, settings))
     finally:
         if embedded is not None:
             embedded.stop()
@@ -90,7 +90,7 @@ async def _once(url: str, job: Job, at: datetime, again: bool) -> None:
         raise SystemExit(1)
 
 
-async def _serve(url: str) -> None:
+async def _serve(url: str, settings: Settings) -> None:
     console = Console(stderr=True)
     logging.basicConfig(
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)]
@@ -108,7 +108,7 @@ async def _serve(url: str) -> None:
         )
         await asyncio.gather(
             serve(jobs, engine, stop, now=_now, told=lambda done: console.print(_line(done))),
-            watch.serve(engine, stop, now=_now),
+            watch.serve(engine, stop, now=_now, versions_dir=settings.versions_dir),
         )
     finally:
         await engine.dispose()

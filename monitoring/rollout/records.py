@@ -163,12 +163,12 @@ async def recent(engine: AsyncEngine, *, limit: int = 50) -> list[Rollout]:
         return [_rollout(row) for row in await connection.execute(statement)]
 
 
-async def under_way(engine: AsyncEngine) -> list[UUID]:
-    """The rollouts that are watched: those that run, and those whose share is held by hand."""
+async def under_way(engine: AsyncEngine) -> list[tuple[UUID, str]]:
+    """The rollouts that are watched, with their candidates: those that run or are held by hand."""
     states = ("running", "paused")
-    statement = select(_r.id).where(_r.state.in_(states)).order_by(_r.started_at)
+    statement = select(_r.id, _r.candidate).where(_r.state.in_(states)).order_by(_r.started_at)
     async with engine.connect() as connection:
-        return list((await connection.execute(statement)).scalars())
+        return [(row.id, row.candidate) for row in await connection.execute(statement)]
 
 
 async def events(engine: AsyncEngine, rollout_id: UUID) -> list[Event]:

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitoring.leader import lease
 from monitoring.rollout import controller, records
+from monitoring.rollout.publish import publish
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ async def serve(
     *,
     now: Callable[[], datetime],
     every_seconds: float = EVERY_SECONDS,
+    versions_dir: Path | None = None,
 ) -> None:
     """Watch every open rollout, or stand by, until `stop` is set.
 
@@ -36,19 +39,23 @@ async def serve(
         try:
             async with lease(engine, LOCK) as held:
                 while held is not None and not stop.is_set() and await held.holds():
-                    await look(engine, now)
+                    await look(engine, now, versions_dir)
                     await _pause(stop, every_seconds)
         except (SQLAlchemyError, OSError) as error:
             logger.warning("Rollouts cannot be watched: %s", type(error).__name__)
         await _pause(stop, every_seconds)
 
 
-async def look(engine: AsyncEngine, now: Callable[[], datetime]) -> None:
+async def look(
+    engine: AsyncEngine, now: Callable[[], datetime], versions_dir: Path | None = None
+) -> None:
     """One tick of every open rollout; one that fails does not keep the others waiting."""
-    for rollout_id in await records.under_way(engine):
+    for rollout_id, candidate in await records.under_way(engine):
         try:
+            if versions_dir is not None:
+                await publish(engine, versions_dir, candidate)
             decision = await controller.tick(engine, rollout_id, now())
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             # Somebody changed it by hand at this moment, or Postgres is away: the next tick tells.
             logger.warning("Rollout %s was not looked at: %s", rollout_id, type(error).__name__)
             continue

@@ -30,6 +30,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "guardrails/exchange_log/retraining_tables.py": "test_migrations.py holds it to the schema",
     "guardrails/exchange_log/rollout_tables.py": "test_migrations.py holds it to the schema",
     "guardrails/exchange_log/upkeep_tables.py": "test_migrations.py holds it to the real schema",
+    "monitoring/rollout/answers.py": "test_rollouts_command.py asks it with `rollouts at`",
     "monitoring/rollout/outcomes.py": "test_controller.py has it read real rows",
     "migrations/env.py": "Alembic runs it, in every test that has a migrated database",
 }

@@ -37,7 +37,7 @@ async def test_a_rollout_starts_at_its_first_step_and_says_who_and_why(engine):
     assert event.detail == {"who": "ada", "why": "a better one"}
     assert await records.latest(engine, "small") == rollout
     assert await records.recent(engine) == [rollout]
-    assert await records.under_way(engine) == [rollout.id]
+    assert await records.under_way(engine) == [(rollout.id, "small@2")]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def test_every_change_by_hand_is_recorded_and_moves_the_share(engine):
     rollout = await started(engine)
     paused = await records.pause(engine, rollout.id, **by(1))
     assert (paused.state, paused.share, paused.reason) == ("paused", 0.01, "as I say")
-    assert await records.under_way(engine) == [rollout.id]
+    assert await records.under_way(engine) == [(rollout.id, "small@2")]
     resumed = await records.resume(engine, rollout.id, **by(2))
     assert (resumed.state, resumed.share) == ("running", 0.01)
     promoted = await records.promote(engine, rollout.id, **by(3))
