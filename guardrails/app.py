@@ -27,6 +27,7 @@ from guardrails.inference.named import named
 from guardrails.keys import KeyRing, key_secret
 from guardrails.launch.addresses import inference_socket
 from guardrails.pipeline import Pipeline
+from guardrails.policy.releases import Releases
 from guardrails.policy.store import PolicyStore
 from guardrails.prompt.render import Templates, load_templates
 from guardrails.proxy import Proxy, Receive, Scope, Send
@@ -122,10 +123,14 @@ class App:
         )
         watching = asyncio.create_task(policies.watch(), name="policy-watch")
         stack.push_async_callback(_cancelled, watching)
+        releases = Releases(settings.database_url, policies)
+        await releases.start()
+        stack.push_async_callback(releases.stop)
         for template in templates.values():
             log.remember_template(template.hash, template.label, template.source)
         pipeline = Pipeline(
             ruling=lambda: policies.current,
+            settled=releases.admit,
             checker=checker,
             pool=pool,
             log=log,
@@ -154,7 +159,9 @@ class App:
             most_at_once=settings.max_concurrency,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
-        self._rest = rest_app(Parts(pool, rollouts, log, policies, checker, self._proxy, access))
+        self._rest = rest_app(
+            Parts(pool, rollouts, log, policies, releases, checker, self._proxy, access)
+        )
         # What lives as long as the process need not be looked at by every full collection, which
         # would hold the event loop for tens of milliseconds.
         gc.collect()

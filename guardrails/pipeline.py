@@ -87,6 +87,7 @@ class Pipeline:
         self,
         *,
         ruling: Callable[[], Ruling],
+        settled: Callable[[], None] = lambda: None,
         checker: Checker,
         pool: Pool,
         log: Log,
@@ -99,6 +100,7 @@ class Pipeline:
         secret: bytes = b"",
     ) -> None:
         self._ruling = ruling
+        self._settled = settled
         self._checker = checker
         self._pool = pool
         self._log = log
@@ -111,7 +113,8 @@ class Pipeline:
         self._model = Model(pool, self._outputs, most_answer_bytes, secret)
 
     def admit(self, exchange: Exchange) -> Exchange:
-        """Let an exchange begin. Errors: LogUnavailable where it must be recorded and cannot be."""
+        """Let an exchange begin, where it is known what policy holds and it can be recorded."""
+        self._settled()
         self._log.admit()
         return exchange if self._log.trouble is None else exchange.evolve(unrecorded=True)
 

@@ -14,6 +14,7 @@ from guardrails.access import Access
 from guardrails.checks import Checker
 from guardrails.errors import BadRequest, BanisterError
 from guardrails.exchange_log.writer import ExchangeLog
+from guardrails.policy.releases import Releases
 from guardrails.policy.store import PolicyStore
 from guardrails.proxy import Proxy
 from guardrails.types import Failure
@@ -30,6 +31,7 @@ class Parts:
     rollouts: Rollouts
     log: ExchangeLog
     policies: PolicyStore
+    releases: Releases
     checker: Checker
     proxy: Proxy
     access: Access
@@ -91,6 +93,7 @@ async def readiness(parts: Parts) -> dict[str, Any]:
         "detectors": detectors,
         "policy": parts.policies.current.label,
         "policy_error": parts.policies.last_error,
+        "policy_stale": parts.releases.stale,
         "upstreams": [
             {"name": upstream.name, "model": upstream.model, "breaker": upstream.breaker}
             for upstream in upstreams

@@ -5,23 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
+
+from msgspec import Struct
 
 from guardrails.errors import ConfigError
 from guardrails.policy.decide import Ruling
-from guardrails.policy.model import Known, Policy, read_policy
+from guardrails.policy.model import Known, Policy, parse_policy, read_policy
 
 logger = logging.getLogger(__name__)
 
 RELOAD_SECONDS = 1.0
 
 
+class Released(Struct, frozen=True):
+    """The texts of the policies that were released; None: the file's."""
+
+    enforce: str | None = None
+    shadow: str | None = None
+
+
 class PolicyStore:
     """Holds the ruling in force; `watch` exchanges it when a file has changed.
 
-    A file that is not valid is refused whole and `last_error` says why, while the last good policy
-    goes on. An exchange keeps the ruling that it began with. `on_new` is told the version, name and
-    text of each policy that comes into force. A second policy, in `shadow`, is only recorded.
+    A policy that was released takes the place of its file. One that is not valid is refused whole
+    and `last_error` says why, while the last good one goes on. An exchange keeps the ruling that it
+    began with. `on_new` is told the version, name and text of each policy that comes into force. A
+    second policy, in `shadow`, is only recorded.
     """
 
     def __init__(
@@ -33,6 +44,7 @@ class PolicyStore:
         shadow: Path | None = None,
     ) -> None:
         self._paths = [path] if shadow is None else [path, shadow]
+        self._released = Released()
         self._known = known
         self._on_new = on_new
         self._seen = self._stamps()
@@ -52,6 +64,16 @@ class PolicyStore:
         if stamps == self._seen:
             return False
         self._seen = stamps
+        return self._renew()
+
+    def release(self, released: Released) -> bool:
+        """Take over what was released if it is new and valid; True when the policy changed."""
+        if released == self._released:
+            return False
+        self._released = released
+        return self._renew()
+
+    def _renew(self) -> bool:
         try:
             policies = self._read()
         except ConfigError as error:
@@ -68,7 +90,14 @@ class PolicyStore:
         return True
 
     def _read(self) -> list[Policy]:
-        return [read_policy(path, self._known) for path in self._paths]
+        released = (self._released.enforce, self._released.shadow)
+        policies = []
+        for text, path in zip_longest(released, self._paths):
+            if text is not None:
+                policies.append(parse_policy(text, self._known))
+            elif path is not None:
+                policies.append(read_policy(path, self._known))
+        return policies
 
     def _take(self) -> Ruling:
         for policy in self._policies:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from guardrails.errors import ConfigError
-from guardrails.policy.store import PolicyStore
+from guardrails.policy.store import PolicyStore, Released
 from tests.unit.guardrails.policy.test_model import KNOWN, POLICY
 
 
@@ -88,3 +88,27 @@ async def test_the_file_is_watched(path, monkeypatch):
         while store.current is old:
             await asyncio.sleep(0.01)
     watching.cancel()
+
+
+def test_what_is_released_takes_the_file_s_place_until_it_is_taken_back(path):
+    store = PolicyStore(path, KNOWN)
+    of_file = store.current.label
+    assert store.release(Released(enforce=POLICY.replace("0.5", "0.7")))
+    released = store.current.label
+    assert store.current.policy.rules[0].threshold == 0.7
+    rewrite(path, POLICY.replace("0.5", "0.9"))
+    assert not store.reload_if_changed()
+    assert not store.release(Released(enforce="name: [no"))
+    assert store.last_error is not None
+    assert store.current.label == released != of_file
+    assert store.release(Released())
+    assert store.current.policy.rules[0].threshold == 0.9
+    assert store.last_error is None
+
+
+def test_a_shadow_may_be_released_where_no_file_has_one(path):
+    told = []
+    store = PolicyStore(path, KNOWN, lambda version, name, source: told.append(version))
+    assert store.release(Released(shadow=POLICY.replace("0.5", "0.7")))
+    assert len(set(told)) == 2
+    assert store.current.policy.rules[0].threshold == 0.5
