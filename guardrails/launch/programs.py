@@ -49,11 +49,17 @@ class Programs:
         """
         url = f"http://127.0.0.1:{port}/v1"
         upstreams = (
-            UpstreamSettings(name="demo", url=url, model=demo_model.NAME),
+            UpstreamSettings(
+                name="demo",
+                url=url,
+                model=demo_model.NAME,
+                versions_served_as="{model}@{version}",
+            ),
             UpstreamSettings(name="demo-embeddings", url=url, model=demo_model.EMBEDDINGS),
         )
         rows = [upstream.model_dump(mode="json", exclude_defaults=True) for upstream in upstreams]
         self._environment["BANISTER_UPSTREAMS"] = json.dumps(rows)
+        self._environment["BANISTER_VERSIONS_DIR"] = str(demo_model.versions(self.data_dir))
         if self.grounded_by_demo:
             grounding = GroundingSettings(passages=demo_model.PASSAGES, on_error="skip")
             route = RouteSettings(template="grounded@1", grounding=grounding)
@@ -115,7 +121,11 @@ class Programs:
         async def ready() -> bool:
             return await status_of(f"http://127.0.0.1:{port}/health") == 200
 
-        command = ("-m", "guardrails.demo.transformers", str(target), "--port", str(port))
+        versions = str(demo_model.versions(self.data_dir))
+        command = (
+            *("-m", "guardrails.demo.transformers", str(target)),
+            *("--port", str(port), "--versions", versions),
+        )
         offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(cores)}
         return self._python("model", command, ready=ready, stage=MODELS, environment=offline)
 

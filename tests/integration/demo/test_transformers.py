@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import torch
 from httpx import ASGITransport, AsyncClient
+from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from guardrails.demo.model import is_version
 from guardrails.demo.server import DemoServer
 from guardrails.demo.transformers import application
+
+# peft asks for it by its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
 MODEL = "tiny"
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -57,14 +64,34 @@ def write_tiny_model(directory: Path) -> None:
     tokenizer.save_pretrained(directory)
 
 
+def write_adapter(base: Path, directory: Path) -> None:
+    """An adapter of random weights, large enough to be heard."""
+    model = get_peft_model(
+        LlamaForCausalLM.from_pretrained(base),
+        LoraConfig(r=2, target_modules=["q_proj", "v_proj", "o_proj", "down_proj"]),
+    )
+    for name, weight in model.named_parameters():
+        if "lora" in name:
+            torch.nn.init.normal_(weight, std=3.0)
+    model.save_pretrained(directory)
+
+
 @pytest.fixture(scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AsyncClient]:
     parent = tmp_path_factory.mktemp("models")
     write_tiny_model(parent / MODEL)
+    versions = parent / "versions"
+    write_tiny_model(versions / f"{MODEL}@whole")
+    for name in ("loud", "calm"):
+        write_adapter(parent / MODEL, versions / f"{MODEL}@{name}")
     before = Path.cwd()
     os.chdir(parent)
     try:
-        app = DemoServer(application(MODEL, threads=1), MODEL)
+        app = DemoServer(
+            application(MODEL, threads=1, versions=versions),
+            MODEL,
+            is_version=lambda name: is_version(versions, name),
+        )
         transport = ASGITransport(app)
         async with AsyncClient(transport=transport, base_url="http://demo") as client:
             yield client
@@ -167,3 +194,44 @@ async def test_faults_come_in_the_envelope(client, change, status):
 async def test_the_model_is_listed_and_the_rest_is_served(client):
     assert [m["id"] for m in (await client.get("/v1/models")).json()["data"]] == [MODEL]
     assert (await client.get("/health")).status_code == 200
+
+
+async def spoken(client: AsyncClient, model: str, **more: object) -> str:
+    body = {**CHAT, "model": model, "temperature": 0, "max_tokens": 12, **more}
+    answer = await post(client, body)
+    assert answer["model"] == model
+    return answer["choices"][0]["message"]["content"]
+
+
+async def test_versions_answer_as_themselves_one_after_the_other(client):
+    names = (MODEL, *(f"{MODEL}@{version}" for version in ("loud", "calm", "whole")))
+    first = {name: await spoken(client, name) for name in names}
+    assert len(set(first.values())) == 4
+    again = {name: await spoken(client, name) for name in reversed(names)}
+    assert again == first
+
+
+async def test_versions_that_are_asked_at_once_do_not_mix(client):
+    names = [MODEL, f"{MODEL}@loud", f"{MODEL}@calm"]
+    alone = [await spoken(client, name) for name in names]
+    together = await asyncio.gather(*(spoken(client, name) for name in names * 4))
+    assert list(together) == alone * 4
+
+
+async def test_a_version_streams_and_completes_texts_too(client):
+    name = f"{MODEL}@loud"
+    body = {**CHAT, "model": name, "stream": True}
+    answer = await client.post("/v1/chat/completions", json=body)
+    *chunks, done = events(answer.text)
+    assert done == "[DONE]"
+    assert {json.loads(chunk)["model"] for chunk in chunks} == {name}
+    text = {"prompt": "Once", "max_tokens": 8, "temperature": 0}
+    said = [await post(client, {**text, "model": m}, "completions") for m in (MODEL, name)]
+    assert said[0]["choices"][0]["text"] != said[1]["choices"][0]["text"]
+
+
+@pytest.mark.parametrize("name", ["tiny@none", "tiny@", "../tiny@loud", "tiny@../tiny@loud", 7])
+async def test_a_version_that_is_not_there_is_not_found(client, name):
+    answer = await client.post("/v1/chat/completions", json={**CHAT, "model": name})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"

@@ -27,3 +27,18 @@ def test_a_directory_without_the_model_is_not_converted(tmp_path):
     target.mkdir(parents=True)
     (target / "config.json").touch()
     assert demo_model.is_converted(target)
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [("m@2", True), ("m@3", True), ("m@4", False), ("m", False), ("m@", False), ("../m@2", False)],
+)
+def test_a_version_is_what_lies_there_under_its_plain_name(tmp_path, name, there):
+    for version, file in (("2", demo_model.ADAPTER), ("3", "config.json"), ("4", "other.json")):
+        (tmp_path / "versions" / f"m@{version}").mkdir(parents=True)
+        (tmp_path / "versions" / f"m@{version}" / file).touch()
+    assert demo_model.is_version(tmp_path / "versions", name) is there
+
+
+def test_versions_lie_beside_the_model(tmp_path):
+    assert demo_model.versions(tmp_path).parent == demo_model.directory(tmp_path).parent
