@@ -172,18 +172,18 @@ async def measure(
         for names, given in ((finding, finders), (set(detectors) - finding, scorers))
         if names and given
     ]
-    found = await asyncio.gather(
-        *(
-            checker.run(
-                names,
-                _given(segments, given),
-                Stage.OUTPUT,
-                timeout_seconds=timeout_seconds,
-                question=question,
-            )
-            for names, given in runs
+    going = [
+        checker.run(
+            names,
+            _given(segments, given),
+            Stage.OUTPUT,
+            timeout_seconds=timeout_seconds,
+            question=question,
         )
-    )
+        for names, given in runs
+    ]
+    # A task costs more than a finder's run, so there is none where nothing else is to be awaited.
+    found = [await going[0]] if len(going) == 1 else await asyncio.gather(*going)
     return tuple(
         _placed(check, given)
         for checks, (_, given) in zip(found, runs, strict=True)

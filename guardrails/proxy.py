@@ -314,8 +314,8 @@ class _AsgiSink:
         ]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+    def write(self, data: bytes) -> Awaitable[None]:
+        return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _respond(

@@ -17,18 +17,16 @@ from enum import Enum
 from types import ModuleType
 from typing import Any, Protocol
 
-import orjson
 from msgspec import Struct
 
 from guardrails.errors import UpstreamError
 from guardrails.streams.events import Event, as_it_leaves, only
 from guardrails.streams.heartbeat import Heartbeat
+from guardrails.streams.intake import Intake, Read
 from guardrails.streams.lanes import Edit, Growing, Slice, goes_on
 from guardrails.types import Action, Check, Exchange, Reason, Segment, Verdict
 from guardrails.vault import Vault, holds_json
-from guardrails.wire import sse
 from guardrails.wire.deltas import Lane
-from guardrails.wire.pointers import Pointer
 
 
 class Sink(Protocol):
@@ -38,7 +36,7 @@ class Sink(Protocol):
         """Send the status and the headers."""
         ...
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> Awaitable[None]:
         """Send some of the body; waits while the caller does not read."""
         ...
 
@@ -86,14 +84,12 @@ class StreamGuard:
         self._sink = sink
         self._heartbeat = Heartbeat(sink.write, heartbeat_seconds)
         self._most_bytes = most_bytes
-        self._parser = sse.Events(most_bytes)
-        self._fold = wire.Fold()
+        self._intake = Intake(wire, most_bytes)
         # A protocol that opens and closes its parts must know which ones are open.
         self._sent = wire.Sent() if hasattr(wire, "Sent") else None
         self._lanes: dict[Lane, Growing] = {}
         self._held: deque[Event] = deque()
         self._held_bytes = 0
-        self._ended = False
         self._stopped: set[int] = set()
         self._said: set[int] = set()
         self._wake = asyncio.Event()
@@ -111,8 +107,7 @@ class StreamGuard:
         """The texts of the answer so far, in the order of their numbers; the text itself is not
         repeated here.
         """
-        # Where a text is said twice, or by an event that is no part of the answer, the fold knows.
-        place = getattr(self._fold, "place", _itself)
+        place = self._intake.place
         return [
             Segment(lane.stage, lane.role, lane.index, place(lane.pointer), "")
             for lane in self._lanes
@@ -133,13 +128,13 @@ class StreamGuard:
         """
         if self.hold is Hold.PIECES:
             await self._check_while_reading(answer, exchange, look, live_from)
+        elif self.hold is Hold.NOTHING:
+            await self._pass_on(answer, exchange)
         else:
             async for chunk in answer:
                 self._take(chunk, exchange)
-                await self._release(exchange)
             self._end(exchange)
-        folded: dict[str, Any] = self._fold.result()
-        return folded
+        return self._intake.result()
 
     async def finish(self, exchange: Exchange) -> None:
         """Let the rest go: what is held, or what the policy says instead, then the stream's end."""
@@ -164,6 +159,16 @@ class StreamGuard:
     async def close(self) -> None:
         """Nothing more is sent; a stream whose caller has gone must be closed too."""
         await self._heartbeat.stop()
+
+    async def _pass_on(self, answer: AsyncIterator[bytes], exchange: Exchange) -> None:
+        """Let everything go as it comes."""
+        async for chunk in answer:
+            if self._intake.pass_by(chunk):
+                await self._heartbeat.write(chunk)
+            else:
+                self._take(chunk, exchange)
+                await self._release(exchange)
+        self._end(exchange)
 
     async def _check_while_reading(
         self,
@@ -210,31 +215,18 @@ class StreamGuard:
     def _take(self, chunk: bytes, exchange: Exchange) -> bool:
         """Hold the events that this chunk completes; whether a piece of text waits to be read."""
         waits = False
-        for data in self._parser.feed(chunk):
-            waits |= self._hold(data, exchange)
+        for event in self._intake.feed(chunk, exchange.model):
+            waits |= self._hold(event)
         return waits
 
     def _end(self, exchange: Exchange) -> None:
-        for data in self._parser.end():
-            self._hold(data, exchange)
-        if not self._ended and not self._fold.ended:
-            raise UpstreamError("The upstream's stream broke off before its end.")
+        for event in self._intake.end(exchange.model):
+            self._hold(event)
         for lane in self._lanes.values():
             lane.end()
 
-    def _hold(self, data: bytes, exchange: Exchange) -> bool:
-        if data == sse.DONE:
-            self._ended = True
-            return False
-        try:
-            body = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            raise UpstreamError("The upstream sent an event that is not JSON.") from None
-        if not isinstance(body, dict) or body.get("error") is not None:
-            raise UpstreamError("The upstream broke its stream off with an error.")
-        self._fold.add(body)
-        # The caller sees the name that it asked for, not where the endpoint keeps the weights.
-        body = self._wire.named(body, exchange.model)
+    def _hold(self, event: Read) -> bool:
+        body = event.body
         texts = []
         waits = False
         for delta in self._wire.deltas(body) if self.hold is Hold.PIECES else ():
@@ -244,10 +236,10 @@ class StreamGuard:
                 lane = self._lanes[delta.lane] = Growing(len(self._lanes), delta.lane, begun)
             waits |= lane.grow(delta.text)
             texts.append((lane, lane.length, delta))
-        self._held_bytes += len(data)
+        self._held_bytes += event.size
         if self._held_bytes > self._most_bytes:
             raise UpstreamError("The upstream's answer is too large to be held.")
-        self._held.append(Event(body, texts, len(data)))
+        self._held.append(Event(body, texts, event.size))
         return waits
 
     def _unread(self) -> list[Growing]:
@@ -373,10 +365,6 @@ class StreamGuard:
     async def _last(self, data: bytes) -> None:
         await self._heartbeat.stop()
         await self._sink.write(data)
-
-
-def _itself(pointer: Pointer) -> Pointer:
-    return pointer
 
 
 def _edit(reason: Reason, lane: Growing) -> Edit:

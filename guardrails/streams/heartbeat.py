@@ -20,7 +20,7 @@ class Heartbeat:
         self._sent_at = 0.0
         self._writing = False
         self._timer: asyncio.TimerHandle | None = None
-        self._beat: asyncio.Task[None] | None = None
+        self._beat: asyncio.Future[None] | None = None
 
     def start(self) -> None:
         """The response has begun."""
@@ -53,7 +53,7 @@ class Heartbeat:
         # A caller who does not read what was sent needs no comment on top of it.
         busy = self._writing or (self._beat is not None and not self._beat.done())
         if now >= due and not busy:
-            self._beat = self._loop.create_task(self._write(HELD))  # type: ignore[arg-type]
+            self._beat = asyncio.ensure_future(self._write(HELD))
             self._sent_at = now
         later = due if now < due else now + self._seconds
         self._timer = self._loop.call_at(later, self._look)

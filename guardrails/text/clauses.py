@@ -40,9 +40,14 @@ class Cuts:
 
         A cut is only sure once the character behind it is there.
         """
-        found = []
+        found: list[int] = []
         before, size = self._before, self._length - self._begin
         fewest, most = self._sizes()
+        if size + len(piece) <= fewest:
+            # The most frequent case, and too short for any cut.
+            self._before = piece[-1:] or before
+            self._length += len(piece)
+            return found
         for after in piece:
             if size >= fewest and _cuts(before, after, size, most):
                 self._begin += size

@@ -26,6 +26,11 @@ class Events:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
 
+    @property
+    def holds(self) -> bool:
+        """Whether a part of an event is held."""
+        return bool(self._pending)
+
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of each event that this chunk completes, comments and other fields left out."""
         # Within JSON a carriage return is always escaped, so a raw one belongs to a line's end.

@@ -269,7 +269,7 @@ async def test_errors_come_in_anthropics_envelope(serve: Serve):
             await ai.messages.create(**asking(model="none"))
         with pytest.raises(anthropic.APIStatusError) as full:
             await ai.messages.create(**asking())
-        wrong = await post(b, "/v1/chat/completions", json=asking())
+        wrong = await post(b, "/v1/embeddings", json={"model": "small", "input": "hi"})
     assert bad.value.body["error"]["type"] == "invalid_request_error"
     assert bad.value.body["request_id"] == bad.value.response.headers["x-request-id"]
     assert lost.value.body["error"]["type"] == "not_found_error"
