@@ -40,10 +40,13 @@ def page(
     )
 
 
-def _shown(interval: Interval | None) -> str:
+def _shown(interval: Interval | None) -> Markup:
     if interval is None:
-        return "–"
-    return f"{interval.value:.3f} ({interval.low:.2f}–{interval.high:.2f})"
+        return Markup("–")
+    bounds = Markup('<span class="bounds">({:.2f}–{:.2f})</span>').format(
+        interval.low, interval.high
+    )
+    return Markup("{:.3f} {}").format(interval.value, bounds)
 
 
 def _charts(curves: Curves) -> Markup:

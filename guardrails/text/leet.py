@@ -3,19 +3,21 @@
 A token is undone only where the outcome is a known word and the token has none of the harmless
 shapes: a number with its unit (`50ft`), a word with a number (`covid19`, `page5`), a sign before a
 word (`$page`, `@home`). Strong words, those of abuse, are undone in any shape. Once a text has a
-strong word or two words so written, its remaining mixed tokens are read the same way; and once most
-of its mixed tokens are words, so are its short numbers (`4` for *a*, `70` for *to*).
+strong word or two words so written, its remaining mixed tokens are read the same way. Once most of
+its mixed tokens are words, all of it is: short numbers (`4` for *a*, `907` for *got*), what follows
+an apostrophe (`c4n'7`), and words that are not known.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import product
 
 from guardrails.text.edits import Edit
-from guardrails.text.words import STRONG, is_known
+from guardrails.text.words import STRONG, SURPRISE, is_known
 
 _READINGS = {
     "0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b", "9": "g",
@@ -24,14 +26,18 @@ _READINGS = {
 _MOST_READINGS = 16
 _TOKEN = re.compile(
     r"(?<![\w@$!.:/\\&=%+-])(?=[A-Za-z]{0,24}[0-9@$!])[A-Za-z0-9@$!]{2,24}"
-    r"(?![\w@$:/\\#&=%+]|[.-]\w)(?:(?<=!)|(?!!))"
+    r"(?![\w@$/\\#&=%+]|[.:-]\w)(?:(?<=!)|(?!!))"
 )
-_NUMBER = re.compile(r"(?<![\w@$.,:/+-])[0-9@$!]{1,3}(?![\w%@$]|[.,:/-]\d)")
+_NUMBER = re.compile(r"(?<![\w@$.,:/+-])[0-9@$!]{1,4}(?![\w%@$]|[.,:/-]\d)")
 _NUMBERS = {
     "4": "a", "@": "a", "1": "i", "!": "i", "70": "to", "17": "it", "!7": "it", "15": "is",
     "!$": "is", "45": "as", "@$": "as", "47": "at", "@7": "at", "50": "so", "$0": "so", "83": "be",
     "455": "ass", "@$$": "ass", "@55": "ass", "4$$": "ass", "175": "its",
 }  # fmt: skip
+_AFTER_APOSTROPHE = re.compile(r"(?<=[A-Za-z0-9@$!]['’])(?:7|5|\$|[rR]3|[vV]3|11)(?![\w@$'’])")
+_ENDINGS = {"7": "t", "5": "s", "$": "s", "r3": "re", "v3": "ve", "11": "ll"}
+_COMMON = math.log(4_000)
+"""How unexpected a word may be that a number stands for: among the commonest four thousand."""
 _FEWEST_WORDS = 3
 _MIXED = re.compile(r"[A-Za-z][0-9@$!]|[0-9@$!][A-Za-z]")
 _WITH_UNIT = re.compile(r"\d+[A-Za-z]{1,3}")
@@ -75,16 +81,37 @@ def undo_leet(text: str) -> list[Edit]:
         for start, token in candidates:
             if start not in sure and (word := undone(token, strict=False)):
                 sure[start] = word
-    edits = [
-        (start, start + len(token), sure[start]) for start, token in candidates if start in sure
-    ]
-    if len(sure) >= max(_FEWEST_WORDS, len(candidates) / 2):
-        edits += [
-            (*number.span(), _NUMBERS[number[0]])
-            for number in _NUMBER.finditer(text)
-            if number[0] in _NUMBERS and number.start() not in sure
-        ]
-    return sorted(edits)
+    throughout = len(sure) >= max(_FEWEST_WORDS, len(candidates) / 2)
+    edits = {
+        start: (start, start + len(token), word)
+        for start, token in candidates
+        if (word := sure.get(start) or (_plain(token) if throughout else None))
+    }
+    if throughout:
+        for number in _NUMBER.finditer(text):
+            if number.start() not in edits and (word := _number_word(number[0])):
+                edits[number.start()] = (*number.span(), word)
+        for ending in _AFTER_APOSTROPHE.finditer(text):
+            edits[ending.start()] = (*ending.span(), _ENDINGS[ending[0].lower()])
+    return sorted(edits.values())
+
+
+def _plain(token: str) -> str | None:
+    """The plainest reading of a token in a text that is garbled throughout."""
+    if token.lower() in _HARMLESS or _WITH_UNIT.fullmatch(token) or _MODEL.fullmatch(token):
+        return None
+    plain = next(_readings(token.lower()), None)
+    return _in_case_of(token, plain) if plain and plain not in _LITERAL else None
+
+
+def _number_word(number: str) -> str | None:
+    """The common word that a short number stands for in such a text."""
+    if number in _NUMBERS:
+        return _NUMBERS[number]
+    if len(number) < 2:
+        return None
+    common = (w for w in known_words(number) if SURPRISE.get(w, math.inf) < _COMMON)
+    return min(common, key=SURPRISE.__getitem__, default=None)
 
 
 def _is_hexadecimal(token: str) -> bool:
@@ -126,6 +153,8 @@ def undone(token: str, *, strict: bool) -> str | None:
     is_doubtful = is_word_with_number or before[:1] in ("@", "$", "!") or "6" in token
     if words and not (strict and is_doubtful):
         return _in_case_of(token, words[0])
+    if not strict and token[0] == "@" and (named := known_words(token[1:].lower())):
+        return "@" + named[0]
     if strict or middle.isalpha() or sum(c.isalpha() for c in token) * 2 < len(token):
         return None
     plain = next(_readings(token.lower()), None)
