@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from guardrails.inference.compact import Border, Calibration
-from guardrails.training.dataset import ABUSE
+from guardrails.training.dataset import ABUSE, Row
 
 PRIOR = 0.1
 """Calibrated as if one text in ten were harmful: rarer than in the sets, commoner than in life."""
@@ -50,40 +51,45 @@ def calibrate(
     values: np.ndarray,
     known: np.ndarray,
     labels: Sequence[str],
-    sources: Sequence[str],
+    rows: Sequence[Row],
 ) -> dict[str, Calibration]:
     """Each label's calibration from held-out logits.
 
     The probabilities of abuse are fitted on real rows alone: ours are too hard and too alike to
     say how sure a score is. Of injections and harmful requests the real rows are told apart by
-    their source alone, so ours take part. The borders are chosen on all.
+    their source alone, so ours take part. The borders are chosen on all, each of our templates
+    counting as one row.
     Shape: five float32 arrays (N, L): the first stage's logits and their peaks, the encoder's
-           logits, the labels, and which of them are known; and the source of each of the N rows.
+           logits, the labels, and which of them are known; and the N rows.
     """
+    sources = [row.source for row in rows]
+    alike = Counter(row.template for row in rows)
+    weights = np.array([1 / alike[row.template] if row.template else 1.0 for row in rows])
     chat = np.array([source in CHAT for source in sources])
     quoted = np.array([source in QUOTED for source in sources])
     real = np.array([not source.startswith("own_") for source in sources])
     answer: dict[str, Calibration] = {}
     detected = np.zeros(values.shape, bool)
     for column, label in enumerate(labels):
-        rows = known[:, column] > 0
-        truth = values[rows, column] > 0
-        fitted = real[rows] if label in ABUSE else np.ones(len(truth), bool)
-        shown = truth[fitted]
-        if shown.all() or not shown.any():
+        told = known[:, column] > 0
+        truth = values[told, column] > 0
+        fitted = real[told] if label in ABUSE else np.ones(len(truth), bool)
+        fitted_truth = truth[fitted]
+        if fitted_truth.all() or not fitted_truth.any():
             answer[label] = UNCALIBRATED
             continue
-        both = np.stack([encoded[rows, column], linear[rows, column]], axis=1)
-        (alone,), alone_offset = _platt(both[fitted, 1:], shown)
-        (encoder, linear_too), offset = _platt(both[fitted], shown)
+        both = np.stack([encoded[told, column], linear[told, column]], axis=1)
+        (alone,), alone_offset = _platt(both[fitted, 1:], fitted_truth)
+        (encoder, linear_too), offset = _platt(both[fitted], fitted_truth)
         slopes = np.array([encoder, linear_too])
         scores = 1 / (1 + np.exp(-np.clip(both @ slopes + offset, -30, 30)))
-        flag, block = _borders(scores, truth, chat[rows])
-        inside = quoted[rows]
+        shown = Shown(scores, truth, chat[told], weights[told])
+        flag, block = _borders(shown)
+        inside = quoted[told]
         both_kinds = truth[inside].any() and not truth[inside].all()
-        pair = _borders(scores[inside], truth[inside], chat[rows][inside]) if both_kinds else ()
+        pair = _borders(shown.some(inside)) if both_kinds else ()
         found = truth & (scores >= flag.score)
-        detected[np.flatnonzero(rows), column] = found if found.any() else truth
+        detected[np.flatnonzero(told), column] = found if found.any() else truth
         answer[label] = Calibration(
             linear=(alone, alone_offset),
             both=(encoder, linear_too, offset),
@@ -117,46 +123,63 @@ def _platt(features: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, ...], 
     )
 
 
-def _borders(scores: np.ndarray, truth: np.ndarray, chat: np.ndarray) -> tuple[Border, Border]:
+class Shown(msgspec.Struct, frozen=True):
+    """What the held-out rows show of one label. Shape: four arrays (N,).
+
+    `weights` say how much each row tells: rows of one template share one.
+    """
+
+    scores: np.ndarray
+    truth: np.ndarray
+    chat: np.ndarray
+    weights: np.ndarray
+
+    def some(self, which: np.ndarray) -> Shown:
+        """Those of some rows."""
+        return Shown(self.scores[which], self.truth[which], self.chat[which], self.weights[which])
+
+    def share(self, which: np.ndarray, score: float) -> float:
+        """The share of some rows that reach a score."""
+        whole = self.weights[which].sum()
+        reached = self.weights[which & (self.scores >= score)].sum()
+        return round(float(reached / whole), 4) if whole else 0.0
+
+    def exceeded_by(self, which: np.ndarray, share: float) -> float:
+        """The lowest score of four digits that at most this share of some rows reaches."""
+        order = np.argsort(-self.scores[which], kind="stable")
+        reached = np.cumsum(self.weights[which][order])
+        if not len(order):
+            return 0.0
+        # Rows of one score are reached together, so the border is just above the first too many.
+        too_many = np.flatnonzero(reached > share * reached[-1] + 1e-9)
+        highest = self.scores[which][order][too_many[0]] if len(too_many) else 0.0
+        return min(round(float(np.floor(highest * 1e4) + 1) / 1e4, 4), 1.0)
+
+
+def _borders(shown: Shown) -> tuple[Border, Border]:
     """Where to flag and where to block; never below even odds, and never to block before a flag."""
-    few = int(truth.sum()) < FEW
-    flag = _border(scores, truth, chat, FLAGGED, 0.5)
-    return flag, _border(scores, truth, chat, BLOCKED_ON_TRUST if few else BLOCKED, flag.score)
+    few = shown.weights[shown.truth].sum() < FEW
+    flag = _border(shown, FLAGGED, 0.5)
+    return flag, _border(shown, BLOCKED_ON_TRUST if few else BLOCKED, flag.score)
 
 
-def _border(
-    scores: np.ndarray,
-    truth: np.ndarray,
-    chat: np.ndarray,
-    allowed: tuple[float, float],
-    least: float,
-) -> Border:
-    harmless, talk = scores[~truth], scores[~truth & chat]
+def _border(shown: Shown, allowed: tuple[float, float], least: float) -> Border:
+    harmless = ~shown.truth
+    talk = harmless & shown.chat
     limits = [
-        _exceeded_by(part, share) for part, share in zip((harmless, talk), allowed, strict=True)
+        shown.exceeded_by(part, share)
+        for part, share in zip((harmless, talk), allowed, strict=True)
     ]
     score = max(*limits, least)
     return Border(
         score=score,
-        recall=_share(scores[truth] >= score),
-        false_positives=_share(harmless >= score),
-        chat_false_positives=_share(talk >= score),
-        positives=int(truth.sum()),
-        harmless=len(harmless),
-        chat=len(talk),
+        recall=shown.share(shown.truth, score),
+        false_positives=shown.share(harmless, score),
+        chat_false_positives=shown.share(talk, score),
+        positives=round(shown.weights[shown.truth].sum()),
+        harmless=round(shown.weights[harmless].sum()),
+        chat=round(shown.weights[talk].sum()),
     )
-
-
-def _exceeded_by(scores: np.ndarray, share: float) -> float:
-    """The lowest score of four digits that at most this share of `scores` reaches."""
-    if not len(scores):
-        return 0.0
-    highest = np.sort(scores)[len(scores) - 1 - int(len(scores) * share)]
-    return min(round(float(np.floor(highest * 1e4) + 1) / 1e4, 4), 1.0)
-
-
-def _share(reached: np.ndarray) -> float:
-    return round(float(reached.mean()), 4) if len(reached) else 0.0
 
 
 def _clear_below(peaks: np.ndarray, detected: np.ndarray) -> list[float]:

@@ -37,6 +37,11 @@ from guardrails.training.encoder import Schedule
     help="The encoder.pt of an earlier run, or an encoder.onnx, to train it further.",
 )
 @click.option(
+    "--keep",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A model directory whose encoder stays: train the first stage and calibrate.",
+)
+@click.option(
     "--public-share",
     default=1.0,
     show_default=True,
@@ -52,6 +57,7 @@ def train_detector(
     seed: int,
     rate: float,
     start_from: Path | None,
+    keep: Path | None,
     public_share: float,
     steps: int | None,
     threads: int,
@@ -84,6 +90,7 @@ def train_detector(
             schedule,
             lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
             start_from=start_from,
+            keep=keep,
         )
     console.print(_table(manifest))
     console.print(f"Written to {out}. Use it with the detector option directory: {out}")

@@ -36,11 +36,15 @@ _REQUEST_VERBS = re.compile(
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled text; a label that is absent from `labels` is unknown."""
+    """One labelled text; a label that is absent from `labels` is unknown.
+
+    Rows of one `template` are alike, so that all of them together tell as much as one.
+    """
 
     text: str
     source: str
     labels: dict[str, int]
+    template: str = ""
 
 
 def read_rows(path: Path) -> list[Row]:

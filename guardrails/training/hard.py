@@ -60,7 +60,10 @@ def hard_rows(seed: int, *, held: bool = False) -> list[Row]:
     for kind, (labels, count) in _KINDS.items():
         for template in _chosen(kind, held):
             texts = {_varied(_fill(template, rng), rng) for _ in range(count)}
-            rows += [Row(text, f"own_{kind}", _labels(labels, template)) for text in sorted(texts)]
+            rows += [
+                Row(text, f"own_{kind}", _labels(labels, template), template)
+                for text in sorted(texts)
+            ]
     rows += _documents(rng, held)
     return list({row.text: row for row in rows}.values())
 
@@ -89,9 +92,11 @@ def _documents(rng: random.Random, held: bool) -> Iterator[Row]:
     for template in _chosen("documents", held):
         for _ in range(40):
             inside = _fill(rng.choice(commands), rng)
-            yield Row(_fill(template, rng).replace("%s", inside), "own_indirect", dict(_INJECTION))
+            whole = _fill(template, rng).replace("%s", inside)
+            yield Row(whole, "own_indirect", dict(_INJECTION), f"command in {template}")
             said = _fill(rng.choice(orders), rng) if rng.random() < 0.8 else ""
-            yield Row(_fill(template, rng).replace("%s", said), "own_documents", dict(_HARMLESS))
+            whole = _fill(template, rng).replace("%s", said)
+            yield Row(whole, "own_documents", dict(_HARMLESS), template)
 
 
 def _fill(template: str, rng: random.Random) -> str:

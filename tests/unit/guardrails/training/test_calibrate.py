@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from guardrails.inference.compact import Calibration
-from guardrails.training.calibrate import BLOCKED, CLEARED_LOSS, FLAGGED, UNCALIBRATED, calibrate
+from guardrails.training.calibrate import (
+    BLOCKED,
+    CLEARED_LOSS,
+    FLAGGED,
+    UNCALIBRATED,
+    Shown,
+    calibrate,
+)
+from guardrails.training.dataset import Row
 
 ROWS = 4_000
 
@@ -14,12 +22,16 @@ def make_logits(seed: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return linear, rng.normal(truth * 2.4 - 1.2, 1), truth
 
 
+def rows_of(sources: list[str]) -> list[Row]:
+    return [Row("", one, {}, "t" if one.startswith("own_") else "") for one in sources]
+
+
 def calibrated(
     linear: np.ndarray, encoded: np.ndarray, truth: np.ndarray, sources: list[str] | None = None
 ) -> tuple[Calibration, np.ndarray]:
     known = np.ones_like(truth)
     sources = sources or ["jigsaw_wikipedia"] * len(truth)
-    found = calibrate(linear, linear, encoded, truth, known, ["x"], sources)["x"]
+    found = calibrate(linear, linear, encoded, truth, known, ["x"], rows_of(sources))["x"]
     by_encoder, by_linear, offset = found.both
     return found, 1 / (1 + np.exp(-(encoded * by_encoder + linear * by_linear + offset)))
 
@@ -79,15 +91,34 @@ def test_the_first_stage_clears_at_most_the_stated_share_of_what_is_detected() -
 def test_rows_with_an_unknown_label_count_for_nothing() -> None:
     linear, encoded, truth = make_logits()
     known = np.ones_like(truth)
-    expected = calibrate(linear, linear, encoded, truth, known, ["x"], ["davidson"] * ROWS)
+    expected = calibrate(linear, linear, encoded, truth, known, ["x"], rows_of(["davidson"] * ROWS))
     junk = np.full((50, 1), 99.0, np.float32)
     stacked = [np.concatenate([part, junk]) for part in (linear, linear, encoded, truth)]
-    found = calibrate(
-        *stacked, np.concatenate([known, junk * 0]), ["x"], ["davidson"] * (ROWS + 50)
-    )
+    rows = rows_of(["davidson"] * (ROWS + 50))
+    found = calibrate(*stacked, np.concatenate([known, junk * 0]), ["x"], rows)
     assert found == expected
 
 
 def test_a_label_without_positives_stays_uncalibrated() -> None:
     linear, encoded, truth = make_logits()
     assert calibrated(linear, encoded, truth * 0)[0] == UNCALIBRATED
+
+
+def test_rows_of_one_template_tell_as_much_as_one() -> None:
+    linear, encoded, truth = make_logits()
+    alike = np.full((200, 1), 9.0, np.float32)
+    both = [np.concatenate([part, alike]) for part in (linear, encoded)]
+    whole = np.concatenate([truth, alike * 0])
+    alone, _ = calibrated(linear, encoded, truth)
+    many, _ = calibrated(*both, whole, ["jigsaw_wikipedia"] * ROWS + ["own_documents"] * 200)
+    assert alone.flag.harmless + 1 == many.flag.harmless
+    assert many.flag.chat == 1 and alone.flag.chat == 0
+    assert many.block.chat_false_positives == 0
+
+
+def test_a_border_lets_through_the_share_that_it_says() -> None:
+    shown = Shown(np.array([0.9, 0.8, 0.8, 0.7]), np.zeros(4, bool), np.ones(4, bool), np.ones(4))
+    assert shown.exceeded_by(~shown.truth, 0.0) == 0.9001
+    assert shown.exceeded_by(~shown.truth, 0.5) == 0.8001
+    assert shown.exceeded_by(~shown.truth, 0.75) == 0.7001
+    assert shown.exceeded_by(~shown.truth, 1.0) == 0.0001

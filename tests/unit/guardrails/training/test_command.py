@@ -37,3 +37,10 @@ def test_train_detector_leaves_a_model_that_loads(tmp_path: Path, monkeypatch) -
     texts = ["A cat sits on the mat.", "Shares fell on Tuesday."]
     ours, shipped = load_embedder(out).embed(texts), load_embedder().embed(texts)
     np.testing.assert_allclose((ours * shipped).sum(axis=1), 1, atol=0.02)
+    again = tmp_path / "again"
+    kept = ["--data", str(data), "--out", str(again), "--keep", str(out)]
+    result = CliRunner().invoke(train_detector, kept)
+    assert result.exit_code == 0, result.output
+    assert sha256_of(again / "encoder.onnx") == sha256_of(out / "encoder.onnx")
+    assert read_manifest(again).training["encoder"]["schedule"] == manifest.training["schedule"]
+    assert read_manifest(again).calibration == manifest.calibration
