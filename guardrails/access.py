@@ -56,6 +56,26 @@ class Access:
             )
         return Caller(key.id, key.tenant)
 
+    def admit_scrape(self, headers: Mapping[bytes, bytes], client: Sequence[object] | None) -> None:
+        """Let `/metrics` be read: by this machine, or with a key whose scope is `metrics`.
+
+        Errors: BadRequest 401 for everybody else; GuardUnavailable before the keys were read.
+        """
+        if is_local(headers, client):
+            return
+        if not self._keys.loaded:
+            raise GuardUnavailable(
+                "The API keys cannot be read yet; try again.", retry_after_seconds=RETRY_SECONDS
+            )
+        key = self._keys.authenticate(presented_key(headers))
+        if key is None or not key.may("metrics"):
+            raise BadRequest(
+                "Metrics are for this machine, or for a key made with `banister keys create "
+                "prometheus --scope metrics`.",
+                code="invalid_api_key",
+                status=401,
+            )
+
 
 def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
     """The key that a request shows: OpenAI's bearer token, Anthropic's or Azure's header."""

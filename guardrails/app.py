@@ -26,6 +26,9 @@ from guardrails.inference.client import InferenceClient
 from guardrails.inference.named import named
 from guardrails.keys import KeyRing, key_secret
 from guardrails.launch.addresses import inference_socket
+from guardrails.metrics import state
+from guardrails.metrics.exchanges import Exchanges
+from guardrails.metrics.workers import Workers, directory_of
 from guardrails.pipeline import Pipeline
 from guardrails.policy.releases import Releases
 from guardrails.policy.store import PolicyStore
@@ -128,6 +131,7 @@ class App:
         stack.push_async_callback(releases.stop)
         for template in templates.values():
             log.remember_template(template.hash, template.label, template.source)
+        counted = Exchanges()
         pipeline = Pipeline(
             ruling=lambda: policies.current,
             settled=releases.admit,
@@ -146,6 +150,7 @@ class App:
                 secret=secret,
             ),
             secret=secret,
+            observe=counted.observe,
         )
         access = Access(keys)
         self._proxy = Proxy(
@@ -159,8 +164,14 @@ class App:
             most_at_once=settings.max_concurrency,
             heartbeat_seconds=settings.heartbeat_seconds,
         )
+        workers = Workers(
+            lambda: [*counted.families(), *state.families(pool, log, self._proxy)],
+            directory_of(settings.data_dir, settings.workers),
+        )
+        leaving = asyncio.create_task(workers.keep_leaving(), name="metrics")
+        stack.push_async_callback(_cancelled, leaving)
         self._rest = rest_app(
-            Parts(pool, rollouts, log, policies, releases, checker, self._proxy, access)
+            Parts(pool, rollouts, log, policies, releases, checker, self._proxy, access, workers)
         )
         # What lives as long as the process need not be looked at by every full collection, which
         # would hold the event loop for tens of milliseconds.

@@ -26,7 +26,7 @@ from guardrails.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-SCOPES = ("infer", "dashboard")
+SCOPES = ("infer", "dashboard", "metrics")
 ALL_TENANTS = "*"
 """The tenant of a key for the dashboards that sees every tenant's exchanges."""
 CHANNEL = "banister_keys"

@@ -62,22 +62,18 @@ class Log(Protocol):
     @property
     def trouble(self) -> str | None:
         """Why nothing can be recorded at the moment; None when all is well."""
-        ...
 
     def admit(self) -> None:
         """Raise LogUnavailable where an exchange may not begin, since it could not be recorded."""
-        ...
 
     def append(self, exchange: Exchange) -> bool:
         """Take an exchange in without waiting; False when it could not be kept."""
-        ...
 
     async def keep(self, exchange: Exchange) -> bool:
         """Take an exchange in, and return once it is as safe as was configured; False if not kept.
 
         Errors: LogUnavailable, where an exchange that is not kept may not be answered.
         """
-        ...
 
 
 class Pipeline:
@@ -97,6 +93,7 @@ class Pipeline:
         check_seconds: float,
         most_answer_bytes: int,
         privacy: Privacy = RECORD_ALL,
+        observe: Callable[[Exchange], None] = lambda _exchange: None,
         secret: bytes = b"",
     ) -> None:
         self._ruling = ruling
@@ -109,6 +106,7 @@ class Pipeline:
         self._retriever = retriever
         self._check_seconds = check_seconds
         self._privacy = privacy
+        self._observe = observe
         self._outputs = OutputCheck(checker, self._always, check_seconds)
         self._model = Model(pool, self._outputs, most_answer_bytes, secret)
 
@@ -320,22 +318,21 @@ class Pipeline:
         )
 
     async def record(self, exchange: Exchange, began: float) -> Exchange:
-        """Hand the exchange to the log, with the time that it took in all.
-
-        Its answer may leave when this returns: the log has it as safe as was configured, or
-        `failure` says log_unavailable.
-        """
+        """Hand the exchange to the log; its answer may leave then, or `failure` says why not."""
         exchange = ended(exchange, began)
         try:
-            kept = await self._log.keep(self._privacy.of(exchange, self._ruling().notices))
+            if not await self._log.keep(self._privacy.of(exchange, self._ruling().notices)):
+                exchange = exchange.evolve(unrecorded=True)
         except LogUnavailable as error:
-            return failed(exchange, error).evolve(answer=None)
-        return exchange if kept else exchange.evolve(unrecorded=True)
+            exchange = failed(exchange, error).evolve(answer=None)
+        self._observe(exchange)
+        return exchange
 
     def abandon(self, exchange: Exchange, began: float) -> None:
         """Hand an exchange to the log whose caller has gone; nobody waits for it."""
         exchange = ended(exchange.evolve(abandoned=True), began)
         self._log.append(self._privacy.of(exchange, self._ruling().notices))
+        self._observe(exchange)
 
     def _always(self, exchange: Exchange) -> frozenset[str]:
         """The detectors that run whatever the rules say: what is recorded is masked by them."""

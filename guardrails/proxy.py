@@ -111,6 +111,7 @@ class Proxy:
         self._most_at_once = most_at_once
         self._heartbeat_seconds = heartbeat_seconds
         self.in_flight = 0
+        self.streams_open = 0
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, route: str, wire: ModuleType
@@ -222,9 +223,11 @@ class Proxy:
         stream = StreamGuard(
             wire, _AsgiSink(send), self._most_answer_bytes, self._heartbeat_seconds
         )
+        self.streams_open += 1
         try:
             await self._stream(exchange, send, wire, headers, named, stream)
         finally:
+            self.streams_open -= 1
             await stream.close()
 
     async def _stream(

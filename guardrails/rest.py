@@ -14,6 +14,8 @@ from guardrails.access import Access
 from guardrails.checks import Checker
 from guardrails.errors import BadRequest, BanisterError
 from guardrails.exchange_log.writer import ExchangeLog
+from guardrails.metrics.page import page
+from guardrails.metrics.workers import Workers
 from guardrails.policy.releases import Releases
 from guardrails.policy.store import PolicyStore
 from guardrails.proxy import Proxy
@@ -35,6 +37,7 @@ class Parts:
     checker: Checker
     proxy: Proxy
     access: Access
+    workers: Workers
 
 
 def rest_app(parts: Parts) -> FastAPI:
@@ -54,6 +57,13 @@ def rest_app(parts: Parts) -> FastAPI:
         ready = await readiness(parts)
         response.status_code = 200 if ready["ready"] else 503
         return ready
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """What all workers of this proxy counted, for Prometheus."""
+        parts.access.admit_scrape(dict(request.headers.raw), request.client)
+        body, content_type = page(parts.workers.families(), request.headers.get("accept", ""))
+        return Response(body, media_type=content_type)
 
     @app.get("/v1/models")
     @app.get("/{route}/v1/models")

@@ -200,6 +200,9 @@ class Settings(BaseSettings):
     seal_secret: SecretStr | None = Field(None, description="None: seals are plain hashes")
     retention_days: int | None = Field(365, gt=0, description="None: exchanges are kept for good")
     retention: tuple[RetentionSettings, ...] = Field((), description="Other times for some")
+    monitor_metrics_port: int | None = Field(
+        None, description="Where the monitor serves `/metrics` on `host`; None: nowhere"
+    )
     alert_channels: tuple[SecretStr, ...] = Field(
         (), description="Apprise URLs that alerts go to: `mailto://…`, `slack://…`, `json://…`"
     )

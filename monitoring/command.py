@@ -18,8 +18,10 @@ from guardrails.database import make_engine, migrate
 from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
 from monitoring.jobs import Job, load, load_all
+from monitoring.metrics import served
 from monitoring.rollout import watch
 from monitoring.run import measured, run
+from monitoring.runs import SHORTEST_SHOWN
 from monitoring.scheduler import serve
 from monitoring.types import Figure, Run, Status
 from monitoring.windows import last_full
@@ -106,10 +108,18 @@ async def _serve(url: str, settings: Settings) -> None:
         console.print(
             "Watching: " + ", ".join(f"{job.name} every {_length(job.every)}" for job in jobs)
         )
-        await asyncio.gather(
-            serve(jobs, engine, stop, now=_now, told=lambda done: console.print(_line(done))),
-            watch.serve(engine, stop, now=_now, versions_dir=settings.versions_dir),
-        )
+
+        def told(done: Run) -> None:
+            # What goes well each minute hides what does not.
+            short = done.window.end - done.window.start < SHORTEST_SHOWN
+            if not short or done.status is not Status.OK:
+                console.print(_line(done))
+
+        with served(url, settings.host, settings.monitor_metrics_port):
+            await asyncio.gather(
+                serve(jobs, engine, stop, now=_now, told=told),
+                watch.serve(engine, stop, now=_now, versions_dir=settings.versions_dir),
+            )
     finally:
         await engine.dispose()
 

@@ -1,0 +1,1 @@
+"""What a process counts of what it does, and how Prometheus reads it."""
