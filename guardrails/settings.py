@@ -217,6 +217,9 @@ class Settings(BaseSettings):
     )
     alert_repeat_hours: float = Field(12.0, gt=0, description="Until what goes on is told again")
     alert_escalate_minutes: float = Field(30.0, gt=0, description="Until the second channels")
+    report_channels: tuple[SecretStr, ...] = Field(
+        (), description="Apprise URLs that the weekly safety report is mailed to"
+    )
     dashboard_url: str | None = Field(
         None, description="Where people reach the dashboards: links in messages begin with it"
     )

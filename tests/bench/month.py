@@ -43,6 +43,8 @@ from guardrails.types import (
     Verdict,
 )
 from monitoring import reviews
+from monitoring.alerts.evaluate import Channels, evaluate
+from monitoring.alerts.grouping import Timing
 from monitoring.jobs import load
 from monitoring.report.collect import collect
 from monitoring.report.document import sha256_of
@@ -282,12 +284,20 @@ async def review(engine: AsyncEngine, exchanges: list[Exchange], seed: int) -> N
             )
 
 
-async def jobs(engine: AsyncEngine, last: Window, names: tuple[str, ...]) -> None:
-    """Every window of the last week, and of the weeks before what a reference needs."""
-    for name in names:
-        job = load(name)
-        for window in full_since(job.every, last.start - 2 * WEEK, last.end, limit=10_000):
-            await run(job, window, engine, now=lambda window=window: window.end + HOUR)
+async def watch(engine: AsyncEngine, last: Window, names: tuple[str, ...]) -> None:
+    """Every window of the last week and of two before, and after each what alerts say of it."""
+    loaded = [load(name) for name in names]
+    due = [
+        (window.end, job.name, window, job)
+        for job in loaded
+        for window in full_since(job.every, last.start - 2 * WEEK, last.end, limit=10_000)
+    ]
+    standing = [(job.name, job.every) for job in loaded]
+    for end, _, window, job in sorted(due, key=lambda one: one[:2]):
+        at = end + timedelta(minutes=3)
+        await run(job, window, engine, now=lambda at=at: at)
+        if job.every > HOUR:
+            await evaluate(engine, standing, Channels(), Timing(timedelta(), HOUR, DAY, None), at)
 
 
 async def fill(url: str, week: str, a_day: int, seed: int, names: tuple[str, ...]) -> None:
@@ -297,13 +307,13 @@ async def fill(url: str, week: str, a_day: int, seed: int, names: tuple[str, ...
     engine = make_engine(url)
     try:
         await review(engine, exchanges, seed)
-        await jobs(engine, last, names)
+        await watch(engine, last, names)
     finally:
         await engine.dispose()
     print(f"{len(exchanges):,} exchanges in {week} and the four weeks before")
 
 
-JOBS = ("rates", "rate_drift")
+JOBS = ("rate_drift", "filter_quality", "score_drift")
 
 
 def main() -> None:
