@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.database import make_engine
 from monitoring.jobs import weekly_report
-from monitoring.report import records
+from monitoring.report import happened, queries, records
 from monitoring.report.collect import collect
 from monitoring.report.command import report
 from monitoring.report.document import opened, sha256_of
 from monitoring.report.make import make, tell
 from monitoring.report.render import pages
 from monitoring.report.week import window_of
-from monitoring.types import Status
+from monitoring.types import Status, Window
 from tests.bench.month import Month, fill
 from tests.integration.monitoring.alerts.receivers import Mailbox, mailbox
 
@@ -64,6 +64,20 @@ async def test_the_same_rows_collect_into_the_same_document(month: AsyncEngine):
     (ran,) = first.jobs
     assert sum(ran.statuses.values()) == 7
     assert len(first.days) == 7
+
+
+async def test_harm_that_was_served_is_named_by_its_exchange(month: AsyncEngine):
+    month_long = Window(WEEK.start - timedelta(days=28), WEEK.end)
+    found = await happened.passed(month, month_long)
+    assert found
+    assert {one.state for one in found} <= {"allow", "flag"}
+    assert all(one.path.startswith("/exchanges/0") for one in found)
+
+
+async def test_times_are_none_where_nothing_reached_a_model(engine: AsyncEngine):
+    async with engine.connect() as connection:
+        assert await queries.quantiles(connection, WEEK, [0.5]) == (None, None)
+        assert await queries.reached(connection, WEEK) == 0
 
 
 async def test_a_report_is_made_once_and_stands_whatever_comes_later(month: AsyncEngine):
