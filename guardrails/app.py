@@ -171,7 +171,18 @@ class App:
         leaving = asyncio.create_task(workers.keep_leaving(), name="metrics")
         stack.push_async_callback(_cancelled, leaving)
         self._rest = rest_app(
-            Parts(pool, rollouts, log, policies, releases, checker, self._proxy, access, workers)
+            Parts(
+                pool,
+                rollouts,
+                log,
+                policies,
+                releases,
+                checker,
+                self._proxy,
+                access,
+                workers,
+                settings.database_url,
+            )
         )
         # What lives as long as the process need not be looked at by every full collection, which
         # would hold the event loop for tens of milliseconds.

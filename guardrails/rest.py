@@ -1,16 +1,19 @@
-"""Everything on the proxy's port that is not a guarded path: health, readiness, the models."""
+"""Everything on the proxy's port that is not guarded: health, readiness, models, appeals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 
 from guardrails.access import Access
+from guardrails.appeals import Appeal, lodge, state_of
 from guardrails.checks import Checker
 from guardrails.errors import BadRequest, BanisterError
 from guardrails.exchange_log.writer import ExchangeLog
@@ -19,10 +22,12 @@ from guardrails.metrics.workers import Workers
 from guardrails.policy.releases import Releases
 from guardrails.policy.store import PolicyStore
 from guardrails.proxy import Proxy
-from guardrails.types import Failure
+from guardrails.types import Caller, Failure
 from guardrails.upstream.pool import Pool
 from guardrails.upstream.rollouts import Rollouts
 from guardrails.wire.results import error_body
+
+MOST_APPEAL_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Parts:
     proxy: Proxy
     access: Access
     workers: Workers
+    database_url: str
 
 
 def rest_app(parts: Parts) -> FastAPI:
@@ -86,6 +92,29 @@ def rest_app(parts: Parts) -> FastAPI:
             )
         return _model(name)
 
+    @app.post("/v1/appeals", status_code=202)
+    @app.post("/{route}/v1/appeals", status_code=202)
+    async def appeal(request: Request, route: str = "default") -> dict[str, str]:
+        """Ask that a person look at a withheld exchange, by the `appeal_id` of its answer."""
+        caller = _admit(parts, request, route)
+        asked = await _asked(request)
+        lodged = await lodge(
+            parts.database_url,
+            asked.appeal_id,
+            caller.tenant,
+            reason=asked.reason,
+            by=caller.key_id or "local",
+            now=datetime.now(UTC),
+        )
+        return _told_of(lodged)
+
+    @app.get("/v1/appeals/{appeal_id}")
+    @app.get("/{route}/v1/appeals/{appeal_id}")
+    async def appealed(request: Request, appeal_id: str, route: str = "default") -> dict[str, str]:
+        """What became of an appeal: waiting, upheld or overturned."""
+        caller = _admit(parts, request, route)
+        return _told_of(await state_of(parts.database_url, appeal_id, caller.tenant))
+
     return app
 
 
@@ -114,8 +143,42 @@ async def readiness(parts: Parts) -> dict[str, Any]:
     }
 
 
-def _admit(parts: Parts, request: Request, route: str) -> None:
-    parts.access.caller(dict(request.headers.raw), request.client, route)
+def _admit(parts: Parts, request: Request, route: str) -> Caller:
+    return parts.access.caller(dict(request.headers.raw), request.client, route)
+
+
+class _Asked(Struct):
+    """What an application posts to `/v1/appeals`."""
+
+    appeal_id: str
+    reason: str | None = None
+
+
+async def _asked(request: Request) -> _Asked:
+    written = b""
+    async for part in request.stream():
+        written += part
+        if len(written) > MOST_APPEAL_BYTES:
+            raise BadRequest("An appeal is at most 16 kB.", status=413)
+    try:
+        return msgspec.json.decode(written, type=_Asked)
+    except msgspec.MsgspecError as error:
+        raise BadRequest(
+            'An appeal is JSON: {"appeal_id": …, "reason": …}; the reason may be left out.'
+        ) from error
+
+
+def _told_of(appeal: Appeal | None) -> dict[str, str]:
+    if appeal is None:
+        raise BadRequest(
+            "No withheld exchange of yours has this id. One that was just answered is found within"
+            " seconds; then try again.",
+            code="appeal_not_found",
+            status=404,
+            param="appeal_id",
+            retry_after_seconds=2,
+        )
+    return {"appeal_id": appeal.appeal_id, "state": appeal.state}
 
 
 def _model(name: str) -> dict[str, Any]:

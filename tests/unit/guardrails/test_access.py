@@ -67,7 +67,7 @@ async def test_once_the_keys_were_read_an_unknown_one_is_refused(postgres_url):
 def test_a_caller_is_told_when_to_come_back_while_the_keys_are_unread():
     ring = KeyRing("postgresql://127.0.0.1:9/none", b"secret")
     nothing: Any = None
-    app = rest_app(Parts(*[nothing] * 7, Access(ring), nothing))
+    app = rest_app(Parts(*[nothing] * 7, Access(ring), nothing, ""))
     answer = TestClient(app, base_url="http://localhost").get("/v1/models")
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "guard_unavailable"
