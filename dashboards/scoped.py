@@ -21,12 +21,14 @@ from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.part_counts import Part, overview_of
 from guardrails.exchange_log.query import Before, ExchangeDetail, ExchangeRow
 from guardrails.exchange_log.rollups import Overview, overview
+from guardrails.exchange_log.similar import Coverage, Neighbour, NotEmbedded, coverage, similar
 from guardrails.exchange_log.tables import exchanges
 from guardrails.exchange_log.upkeep_tables import exchange_counts
 from monitoring.types import Window
 
 MINUTES_REACH = timedelta(days=7)
 """Counts of each minute are kept for eight days."""
+SIMILAR_REACHES = timedelta(days=14)
 CHOICES_REACH = timedelta(days=30)
 FRESH_ROWS = 2_000
 MOST_CHOICES = 200
@@ -39,6 +41,13 @@ class Choices(Struct, frozen=True):
     routes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
+
+
+class Similar(Struct, frozen=True):
+    """The nearest exchanges, and how many of how many could be found at all."""
+
+    found: tuple[Neighbour, ...]
+    coverage: Coverage
 
 
 class ScopedLog:
@@ -71,6 +80,23 @@ class ScopedLog:
         """One exchange; None also where it is another tenant's."""
         detail = await query.get(self.connection, exchange_id, self._cipher)
         return detail if detail is not None and self._mine(detail.row.tenant) else None
+
+    async def similar(self, detail: ExchangeDetail, limit: int) -> Similar | None:
+        """The nearest of the weeks before and after; None where it has no vector."""
+        since, until = (detail.row.started_at + side * SIMILAR_REACHES for side in (-1, 1))
+        try:
+            found = await similar(
+                self.connection,
+                detail.row.id,
+                limit,
+                since=since,
+                until=until,
+                tenants=self.tenants,
+                cipher=self._cipher,
+            )
+        except NotEmbedded:
+            return None
+        return Similar(tuple(found), await coverage(self.connection, since, until))
 
     async def overview(self, window: Window, step: timedelta, filters: Filters) -> Overview:
         """Totals and a series of the window; see `rollups.overview`."""

@@ -156,12 +156,15 @@ def shell_of(request: Request, bar: Choices | None = None) -> Shell:
 def admit(page: Page) -> Any:
     """A dependency of all of a page's addresses: who may not see it is refused before it runs."""
 
-    async def check(request: Request) -> None:
+    async def check(request: Request) -> AsyncIterator[None]:
         visitor: Visitor | None = request.scope["visitor"]
         request.state.page = page
         if not page.shown_to(visitor):
             raise HTTPException(403, _refusal(visitor, page.role))
         await csrf.check(request, site_of(request).secret, request.scope.get("seat", ""))
+        yield
+        # Files that were sent lie on the disk until their form is closed.
+        await request.close()
 
     return Depends(check)
 

@@ -22,6 +22,7 @@ from guardrails.exchange_log.privacy import Privacy
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.grounding import cite
 from guardrails.grounding.retrieve import Retriever
+from guardrails.heartbeats import Heartbeat
 from guardrails.inference.client import InferenceClient
 from guardrails.inference.named import named
 from guardrails.keys import KeyRing, key_secret
@@ -34,7 +35,7 @@ from guardrails.policy.releases import Releases
 from guardrails.policy.store import PolicyStore
 from guardrails.prompt.render import Templates, load_templates
 from guardrails.proxy import Proxy, Receive, Scope, Send
-from guardrails.rest import Parts, rest_app
+from guardrails.rest import Parts, readiness, rest_app
 from guardrails.settings import Settings
 from guardrails.upstream.pool import Pool
 from guardrails.upstream.rollouts import Rollouts
@@ -170,20 +171,22 @@ class App:
         )
         leaving = asyncio.create_task(workers.keep_leaving(), name="metrics")
         stack.push_async_callback(_cancelled, leaving)
-        self._rest = rest_app(
-            Parts(
-                pool,
-                rollouts,
-                log,
-                policies,
-                releases,
-                checker,
-                self._proxy,
-                access,
-                workers,
-                settings.database_url,
-            )
+        parts = Parts(
+            pool,
+            rollouts,
+            log,
+            policies,
+            releases,
+            checker,
+            self._proxy,
+            access,
+            workers,
+            settings.database_url,
         )
+        self._rest = rest_app(parts)
+        heartbeat = Heartbeat(settings.database_url, "proxy", lambda: readiness(parts))
+        heartbeat.start()
+        stack.push_async_callback(heartbeat.stop)
         # What lives as long as the process need not be looked at by every full collection, which
         # would hold the event loop for tens of milliseconds.
         gc.collect()

@@ -255,6 +255,15 @@ async def sampled(
     return [Labelled(_item_of(row), labels.get(row.id, ())) for row in rows]
 
 
+async def of_exchange(engine: AsyncEngine, exchange_id: UUID) -> list[Labelled]:
+    """Every item of one exchange, with its labels."""
+    statement = select(review_items).where(_item.exchange_id == exchange_id)
+    async with engine.connect() as connection:
+        rows = (await connection.execute(statement.order_by(_item.sampled_at))).all()
+        labels = await _labels_of(connection, [row.id for row in rows])
+    return [Labelled(_item_of(row), labels.get(row.id, ())) for row in rows]
+
+
 def _open(reviewer: str, now: datetime, tenants: Sequence[str] | None) -> Select[Any]:
     """What this reviewer may take: readable still, not his already, and short of a label."""
     said = select(func.count()).where(_label.item_id == _item.id).scalar_subquery()

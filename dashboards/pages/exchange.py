@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from dashboards.bodies import Said, texts
 from dashboards.charts import Step, waterfall
-from dashboards.highlight import Run, Span, runs
-from dashboards.measured import Measured, marked_spans, measured_checks, role_of, rules_for
+from dashboards.measured import Measured, marked_spans, measured_checks, rules_for
 from dashboards.pages import Page
 from dashboards.policies import policy_of
+from dashboards.scoped import Similar
 from dashboards.site import audited, reading, show
+from dashboards.turns import MAX_TURNS, Turn, Turns, said_of, turns_of
 from dashboards.wording import count_of, seconds_of
 from guardrails.exchange_log.rows import ExchangeDetail
 from guardrails.policy.model import Policy
@@ -26,6 +27,7 @@ from guardrails.types import Action, Check, Citation, Passage, Reason, Segment
 PAGE = Page("Exchange", "/exchanges/", scoped=True)
 router = APIRouter()
 
+SIMILAR = 6
 STEPS = ("check_input", "ground", "format", "model", "check_output", "cite")
 CHARACTERS = {
     "inputs": 9_000,
@@ -34,22 +36,6 @@ CHARACTERS = {
     "passages": 5_000,
     "answer": 3_000,
 }
-MAX_TURNS = 40
-
-
-class Turn(Struct, frozen=True):
-    """One text as it is shown: cut at its finds, and perhaps short of its end."""
-
-    role: str
-    runs: tuple[Run, ...]
-    left_out: int = 0
-
-
-class Turns(Struct, frozen=True):
-    """The texts of one side; `earlier` of them are not shown."""
-
-    shown: tuple[Turn, ...]
-    earlier: int = 0
 
 
 class Why(Struct, frozen=True):
@@ -114,13 +100,16 @@ class View(Struct, frozen=True):
     versions: tuple[Fact, ...]
     failure: tuple[Fact, ...]
     record_url: str
+    near: Similar | None
 
 
 @router.get("/exchanges/{exchange_id}")
 async def exchange(request: Request, exchange_id: str) -> Response:
     """One exchange, for a person."""
     detail, policy = await _looked_at(request, exchange_id, "exchange.open")
-    return await show(request, "exchange.html", view(detail, policy))
+    async with reading(request) as log:
+        near = await log.similar(detail, SIMILAR)
+    return await show(request, "exchange.html", view(detail, policy, near))
 
 
 @router.get("/exchanges/{exchange_id}/record.json")
@@ -144,7 +133,7 @@ async def _looked_at(
     return detail, policy
 
 
-def view(detail: ExchangeDetail, policy: Policy | None) -> View:
+def view(detail: ExchangeDetail, policy: Policy | None, near: Similar | None = None) -> View:
     """The page from the record and the policy of that time; without it no threshold is shown."""
     row = detail.row
     inputs = msgspec.convert(detail.inputs, list[Segment])
@@ -154,9 +143,9 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> View:
     rules = () if policy is None else rules_for(policy, row)
     sides = {"input": inputs, "output": outputs}
     spans = marked_spans(checks, reasons, sides, rules)
-    came_in = [_said(segment) for segment in inputs] or texts(detail.request)
+    came_in = [said_of(segment) for segment in inputs] or texts(detail.request)
     saw = texts(detail.prompt)
-    answered = [_said(segment) for segment in outputs] or texts(detail.completion)
+    answered = [said_of(segment) for segment in outputs] or texts(detail.completion)
     got = texts(detail.answer)
     return View(
         id=str(row.id),
@@ -165,13 +154,15 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> View:
         lead=_lead(detail, reasons),
         facts=_facts(detail),
         why=tuple(_why(reason) for reason in reasons),
-        came_in=_turns(came_in, CHARACTERS["inputs"], spans["input"], latest=True),
-        saw=None if row.upstream is None else _turns(saw, CHARACTERS["prompt"], latest=True),
+        came_in=turns_of(came_in, CHARACTERS["inputs"], spans["input"], latest=True),
+        saw=None if row.upstream is None else turns_of(saw, CHARACTERS["prompt"], latest=True),
         saw_the_same=_plain(saw) == _plain(texts(detail.request)),
         passages=_quoted(detail.passages),
-        answered=_turns(answered, CHARACTERS["outputs"], spans["output"]) if answered else None,
+        answered=turns_of(answered, CHARACTERS["outputs"], spans["output"]) if answered else None,
         cited=_cited(detail.citations, outputs),
-        got=_turns(got, CHARACTERS["answer"]) if got and _plain(got) != _plain(answered) else None,
+        got=turns_of(got, CHARACTERS["answer"])
+        if got and _plain(got) != _plain(answered)
+        else None,
         checks=measured_checks(checks, sides, rules),
         policy_known=policy is not None,
         steps=waterfall(_in_order(detail.seconds)),
@@ -180,6 +171,7 @@ def view(detail: ExchangeDetail, policy: Policy | None) -> View:
         versions=_versions(detail),
         failure=_failure(detail),
         record_url=f"/exchanges/{row.id}/record.json",
+        near=near,
     )
 
 
@@ -268,36 +260,8 @@ def _why(reason: Reason) -> Why:
     )
 
 
-def _said(segment: Segment) -> Said:
-    return Said(role_of(segment), segment.text)
-
-
 def _plain(said: Iterable[Said]) -> list[str]:
     return [one.text for one in said]
-
-
-def _turns(
-    said: Sequence[Said],
-    characters: int,
-    spans: dict[int, list[Span]] | None = None,
-    *,
-    latest: bool = False,
-) -> Turns:
-    """As many texts as fit into a page; of a conversation the latest, of an answer the first."""
-    numbered = list(enumerate(said))
-    kept = numbered[-MAX_TURNS:] if latest else numbered[:MAX_TURNS]
-    shown = []
-    left = characters
-    for number, one in reversed(kept) if latest else kept:
-        length = min(len(one.text), left)
-        if not length and one.text:
-            break
-        left -= length
-        cut = runs(one.text[:length], (spans or {}).get(number, ()))
-        shown.append(Turn(one.role, tuple(cut), len(one.text) - length))
-    if latest:
-        shown.reverse()
-    return Turns(tuple(shown), len(said) - len(shown))
 
 
 def _quoted(recorded: Sequence[dict[str, Any]]) -> tuple[Quoted, ...]:
@@ -309,7 +273,7 @@ def _quoted(recorded: Sequence[dict[str, Any]]) -> tuple[Quoted, ...]:
             passage.title,
             passage.source,
             passage.score,
-            _turns([Said("", passage.text)], each).shown[0] if passage.text else Turn("", ()),
+            turns_of([Said("", passage.text)], each).shown[0] if passage.text else Turn("", ()),
         )
         for passage in passages
     )

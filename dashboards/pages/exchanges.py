@@ -10,13 +10,16 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from msgspec import Struct
 
+from dashboards import audit, views
 from dashboards.filters import Filters
 from dashboards.live import stream
 from dashboards.pages import Page
 from dashboards.site import audited, filters_of, reading, shell_of, show, site_of
+from dashboards.views import SavedView
+from dashboards.visitors import visitor_of
 from guardrails.errors import BadRequest
 from guardrails.exchange_log.rows import Before, ExchangeRow
 
@@ -77,6 +80,8 @@ class View(Struct, frozen=True):
     newest_url: str | None
     live_url: str | None
     clear_url: str
+    here_url: str = "/exchanges"
+    views: tuple[SavedView, ...] = ()
     decisions: tuple[str, ...] = DECISIONS
 
 
@@ -86,7 +91,30 @@ async def exchanges(request: Request) -> Response:
     page, _ = await _read(request)
     looked = filters_of(request).chosen | page.search.chosen
     await audited(request, "exchanges.search" if page.search.text else "exchanges.list", "", looked)
-    return await show(request, "exchanges.html", page)
+    async with site_of(request).reader.connect() as connection:
+        saved = await views.of(connection, visitor_of(request).name)
+    return await show(request, "exchanges.html", msgspec.structs.replace(page, views=tuple(saved)))
+
+
+@router.post("/exchanges/views")
+async def save_view(request: Request) -> Response:
+    """Keep what is shown under a name of one's own."""
+    site, form, owner = site_of(request), await request.form(), visitor_of(request).name
+    name, address = str(form.get("name", "")).strip(), str(form.get("address", ""))
+    async with site.writer.begin() as connection:
+        await audit.record(connection, owner, "view.save", name[:80])
+        await views.save(connection, owner, name, address, site.now())
+    return RedirectResponse(address, 303)
+
+
+@router.post("/exchanges/views/{view_id}/remove")
+async def remove_view(request: Request, view_id: UUID) -> Response:
+    """Take a view away."""
+    site, owner = site_of(request), visitor_of(request).name
+    async with site.writer.begin() as connection:
+        await audit.record(connection, owner, "view.remove", str(view_id))
+        await views.remove(connection, owner, view_id)
+    return RedirectResponse("/exchanges", 303)
 
 
 @router.get("/live/exchanges")
@@ -177,6 +205,7 @@ def view(
         newest_url=None if newest else filters.carry("/exchanges", **own),
         live_url=filters.carry("/live/exchanges", **own) if newest else None,
         clear_url=filters.carry("/exchanges"),
+        here_url=filters.carry("/exchanges", **own),
     )
 
 

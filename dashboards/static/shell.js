@@ -21,6 +21,10 @@
     location.assign(form.action.split("?")[0] + (written ? `?${written}` : ""));
   }
 
+  for (const form of document.querySelectorAll("form[data-asks]")) {
+    form.addEventListener("submit", (event) => { if (!confirm(form.dataset.asks)) event.preventDefault(); });
+  }
+
   const theme = document.getElementById("theme");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const root = document.documentElement;

@@ -64,7 +64,7 @@ WHERE place <= :each ORDER BY stratum, place
 """
 )
 _UNSURE = text(
-    _ROWS  # noqa: S608 - no value is in it
+    _ROWS
     + """
 SELECT id, started_at, stratum, margin, score,
        coalesce(CASE WHEN stratum = 'near' THEN side_scored ELSE side_fired END, 'input') AS side

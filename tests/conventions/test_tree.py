@@ -23,6 +23,11 @@ MOST_LINES = 400
 
 TESTED_ELSEWHERE: dict[str, str] = {
     # module: which test runs it, and why there
+    "dashboards/views.py": "test_dashboard_pages.py keeps views and takes them away",
+    "dashboards/pages/appeals.py": "test_dashboard_pages.py looks appeals up and lodges one",
+    "dashboards/pages/knowledge.py": "test_dashboard_pages.py takes files in with a real worker",
+    "dashboards/pages/review.py": "test_dashboard_pages.py judges, takes back and goes on",
+    "guardrails/grounding/catalogue.py": "test_dashboard_pages.py lists, opens and removes",
     "dashboards/pages/account.py": "test_login.py logs in, and changes a password there",
     "guardrails/training/build.py": "training/test_command.py runs the verb on a few rows",
     "guardrails/training/export.py": "training/test_command.py loads what the verb exported",
