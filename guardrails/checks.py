@@ -236,7 +236,8 @@ class Checker:
         if self._inference is None or loaded is None:
             raise GuardUnavailable("the detector is not loaded")
         left = max(run.expires_at - run.now(), 0)
-        scored = await self._inference.score(name, texts, timeout_seconds=left)
+        begun = run.side is Stage.OUTPUT
+        scored = await self._inference.score(name, texts, timeout_seconds=left, begun=begun)
         if scored.version != loaded.version:
             # A worker that was started anew may have loaded another model, with other labels.
             await self._learn(self._inference, max(run.expires_at - run.now(), 0))

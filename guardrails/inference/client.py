@@ -35,6 +35,10 @@ from guardrails.inference.protocol import (
     decode_reply,
     encode,
 )
+from guardrails.inference.turns import Turns
+
+# How much of its time a new request may wait for its turn, so that some is left for the check.
+_WAIT_SHARE = 0.5
 
 __all__ = ["InferenceClient", "Loaded", "Scored"]
 
@@ -56,6 +60,7 @@ class InferenceClient:
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[_Connection] | None = None
         self._closed = False
+        self._turns = Turns()
 
     async def describe(self, *, timeout_seconds: float = _DESCRIBE_SECONDS) -> dict[str, Loaded]:
         """The detectors by name. Errors: GuardUnavailable until every one has run once."""
@@ -65,11 +70,23 @@ class InferenceClient:
             return reply.detectors
         raise _unavailable("The inference worker gave an answer to another question.")
 
-    async def score(self, detector: str, texts: Sequence[str], *, timeout_seconds: float) -> Scored:
-        """The scores of `texts`, the highest over each text's windows. Errors: GuardUnavailable."""
-        number = next(self._ids)
+    async def score(
+        self,
+        detector: str,
+        texts: Sequence[str],
+        *,
+        timeout_seconds: float,
+        begun: bool = False,
+    ) -> Scored:
+        """The scores of `texts`, the highest over each text's windows. Errors: GuardUnavailable.
+
+        `begun`: they are of an answer, and go before the texts of new requests.
+        """
         expires_at = self._now() + timeout_seconds
-        reply = await self._ask(Score(number, detector, tuple(texts), expires_at), timeout_seconds)
+        wait = timeout_seconds if begun else timeout_seconds * _WAIT_SHARE
+        async with self._turns.turn(len(texts), begun=begun, seconds=wait):
+            score = Score(next(self._ids), detector, tuple(texts), expires_at)
+            reply = await self._ask(score, max(expires_at - self._now(), 0))
         if isinstance(reply, Scores):
             return reply.scored
         raise _unavailable("The inference worker gave an answer to another question.")
@@ -104,7 +121,7 @@ class InferenceClient:
                 reply = await connection.ask(request.id, frame)
         except TimeoutError as error:
             raise _unavailable(
-                f"The inference worker did not answer within {timeout_seconds:g} s."
+                f"The inference worker did not answer within {timeout_seconds:.2g} s."
             ) from error
         if isinstance(reply, Refused):
             raise _unavailable(reply.message)

@@ -46,6 +46,11 @@ class StreamFigures:
     chunks_a_second: list[float] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)
     errors: int = 0
+    ended: list[int] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    broken: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
+    end_p95_seconds: list[float] = field(default_factory=list)
 
 
 class _Listener(asyncio.Protocol):
@@ -58,6 +63,8 @@ class _Listener(asyncio.Protocol):
         self.asked_at = 0.0
         self.first_at: float | None = None
         self.whole = False
+        self.refused = False
+        self.closed_at: float | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tail = b""
 
@@ -68,6 +75,10 @@ class _Listener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic()
+        if self.first_at is None and data.startswith(b"HTTP/1.1 5"):
+            self.refused = True
+            self._end()
+            return
         # A mark may be cut in two; what is left of the last chunk is looked at with the next.
         data, self._tail = self._tail + data, b""
         cut = data.rfind(b"data: ")
@@ -87,6 +98,7 @@ class _Listener(asyncio.Protocol):
 
     def _end(self) -> None:
         if not self.ended.done():
+            self.closed_at = time.monotonic()
             self.ended.set_result(None)
         self._transport.close()
 
@@ -166,7 +178,13 @@ def _many(running: Running, figures: StreamFigures, count: int) -> None:
     began = time.monotonic()
     listeners = asyncio.run(_listen(running.port, count, None))
     seconds = time.monotonic() - began
-    figures.errors += sum(not listener.whole for listener in listeners)
+    figures.ended.append(sum(one.whole for one in listeners))
+    figures.refused.append(sum(one.refused for one in listeners))
+    figures.late.append(sum(one.closed_at is None for one in listeners))
+    figures.broken.append(count - figures.ended[-1] - figures.refused[-1] - figures.late[-1])
+    took = sorted(one.closed_at - one.asked_at for one in listeners if one.whole and one.closed_at)
+    if took:
+        figures.end_p95_seconds.append(took[int(len(took) * 0.95)])
     figures.chunks_a_second.append(sum(listener.chunks for listener in listeners) / seconds)
     if running.tree is not None:
         figures.memory_mb.append(running.tree.memory().pss_mb)
@@ -179,7 +197,8 @@ def streams_table(figures: dict[str, StreamFigures], many: int = MANY_STREAMS) -
     table.add_column("peer")
     for heading in (
         "asked to first chunk, ms", "first chunk late, ms", "chunk late p50, ms", "p95, ms",
-        "CPU ms per 1,000 chunks", f"chunks/s at {many}", f"MB at {many}", "errors",
+        "CPU ms per 1,000 chunks", f"chunks/s at {many}", f"MB at {many}",
+        "ended / refused / broken / late", "ended p95, s", "errors at 20",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for one in figures.values():
@@ -192,6 +211,10 @@ def streams_table(figures: dict[str, StreamFigures], many: int = MANY_STREAMS) -
             _shown(one.cpu_ms, 0),
             _shown(one.chunks_a_second, 0),
             _shown(one.memory_mb, 0),
+            " / ".join(
+                _shown(counts, 0) for counts in (one.ended, one.refused, one.broken, one.late)
+            ),
+            _shown(one.end_p95_seconds, 1),
             str(one.errors),
         )
     return table
