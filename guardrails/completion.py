@@ -40,10 +40,18 @@ class Model:
     """The upstreams, as the pipeline sees them."""
 
     def __init__(
-        self, pool: Pool, outputs: OutputCheck, most_answer_bytes: int, secret: bytes = b""
+        self,
+        pool: Pool,
+        outputs: OutputCheck,
+        most_answer_bytes: int,
+        secret: bytes = b"",
+        plain: str | None = None,
     ) -> None:
-        """`secret` keeps the number of a conversation from telling which one it is."""
+        """`secret` keeps the number of a conversation from telling which one it is; `plain` is the
+        hash of the template that changes nothing, which is what a chat has that none formatted.
+        """
         self._secret = secret
+        self._plain = plain
         self._pool = pool
         self._outputs = outputs
         self._most_answer_bytes = most_answer_bytes
@@ -56,6 +64,8 @@ class Model:
         split = self._pool.split(exchange.model)
         if split is None or not split.undecided:
             return exchange
+        if is_chat(exchange) and template is None:
+            template = self._plain
         conversation = conversation_of(exchange, named, self._secret)
         assigned = self._pool.assign(split, conversation, template)
         return exchange.evolve(conversation=conversation, assigned_model=assigned)
@@ -189,7 +199,7 @@ class Model:
         if exchange.assigned_model is not None:
             more["assigned"] = exchange.assigned_model
         if is_chat(exchange):
-            more["template"] = exchange.template_hash
+            more["template"] = exchange.template_hash or self._plain
         answer = await self._pool.send(
             exchange.model,
             spoken.path,

@@ -45,6 +45,8 @@ from guardrails.vault import Vault
 from guardrails.wire import results
 from guardrails.wire.spoken import Spoken
 
+PLAIN = "plain@1"  # leaves messages as they are, as a route without a template does
+
 _SPOKEN = ("content", "text")
 
 
@@ -108,7 +110,8 @@ class Pipeline:
         self._privacy = privacy
         self._observe = observe
         self._outputs = OutputCheck(checker, self._always, check_seconds)
-        self._model = Model(pool, self._outputs, most_answer_bytes, secret)
+        plain = next((t.hash for t in templates.values() if t.label == PLAIN), None)
+        self._model = Model(pool, self._outputs, most_answer_bytes, secret, plain)
 
     def admit(self, exchange: Exchange) -> Exchange:
         """Let an exchange begin, where it is known what policy holds and it can be recorded."""

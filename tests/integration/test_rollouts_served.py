@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from guardrails.prompt.render import load_templates
 from guardrails.settings import RouteSettings, UpstreamSettings
 from monitoring.retraining import registry
 from monitoring.rollout import records
@@ -138,6 +139,26 @@ async def test_a_template_that_the_model_was_not_trained_with_is_refused(
     assert answer.status_code == 503
     assert "template" in answer.json()["error"]["message"]
     assert (row["failure_code"], row["failure_status"]) == ("template_mismatch", 503)
+
+
+async def test_a_route_without_a_template_is_served_as_with_the_plain_one(
+    serve, engine, client, tmp_path
+):
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (templates / "plain@1.jinja").write_text("{% block user %}{{ question }}{% endblock %}")
+    plain = load_templates(templates)["plain@1"].hash
+    new = registry.NewVersion(
+        model="small", version="2", kind="language_model", weights_uri="file:///w",
+        weights_sha256="0" * 64, evaluation={}, lineage={}, template_hash=plain,
+    )  # fmt: skip
+    await registry.register(engine, new, now=MINE["now"])
+    await start(engine)
+    async with fakes.upstream(fakes.chat("one")) as one, fakes.upstream(fakes.chat("two")) as two:
+        rows = upstreams(one.url, two.url)
+        async with serve(upstreams=rows, templates=templates) as proxy:
+            answers = [content(await ask(client, proxy, chat("Hi"), f"c{n}")) for n in range(20)]
+    assert set(answers) == {"one", "two"}
 
 
 async def test_readiness_tells_what_serves_and_what_is_missing(serve, engine, client):
