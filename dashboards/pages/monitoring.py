@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from msgspec import Struct
 
+from dashboards.numbers import Number, number_of
 from dashboards.pages import Page
 from dashboards.site import show, site_of
-from dashboards.wording import count_of, percent
+from dashboards.wording import count_of
 from monitoring import runs
 from monitoring.jobs import names as job_names
-from monitoring.types import Figure, Run, Window
+from monitoring.types import Run, Window
 
 PAGE = Page("Monitor runs", "/monitoring", group="Watch", place=80, key="m")
 router = APIRouter()
@@ -22,18 +23,6 @@ router = APIRouter()
 SHOWN_FIGURES = 60
 LATE = 3
 """A job whose latest window ended this many of its lengths ago has stopped running."""
-
-
-class Number(Struct, frozen=True):
-    """One figure of a run, in words."""
-
-    name: str
-    value: str | None
-    interval: str
-    threshold: str
-    n: str
-    status: str
-    note: str
 
 
 class Latest(Struct, frozen=True):
@@ -88,26 +77,7 @@ def _latest(run: Run, now: datetime) -> Latest:
         finished_at=run.finished_at,
         seconds=(run.finished_at - run.started_at).total_seconds(),
         late=_span(behind) if behind > LATE * length else None,
-        figures=tuple(_number(figure) for figure in run.outcome.figures[:SHOWN_FIGURES]),
-    )
-
-
-def _number(figure: Figure) -> Number:
-    share = figure.unit == "share"
-    value = None
-    if figure.value is not None:
-        value = percent(figure.value) if share else f"{figure.value:.3g} {figure.unit}"
-    interval = ""
-    if figure.low is not None and figure.high is not None:
-        interval = f"{100 * figure.low:.1f}–{100 * figure.high:.1f} %"
-    return Number(
-        figure.name,
-        value,
-        interval,
-        "" if figure.threshold is None else f"{figure.threshold:g}",
-        count_of(figure.n),
-        figure.status.value,
-        figure.note or "",
+        figures=tuple(number_of(figure) for figure in run.outcome.figures[:SHOWN_FIGURES]),
     )
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboards import audit
-from dashboards.app import create
 from guardrails.policy.model import parse_policy
-from guardrails.settings import Settings
 from guardrails.types import Stage
 from monitoring import policies
 from tests.browser.traffic import write
 from tests.factories import make_blocked, make_check, make_exchange
+from tests.integration.dashboards.conftest import NOW
+from tests.integration.dashboards.forms import post
 
-NOW = datetime(2026, 11, 23, 7, 40, 12, tzinfo=UTC)
 POLICY = """name: house
 rules:
   - id: no-insults
@@ -43,10 +39,9 @@ async def version(engine: AsyncEngine) -> str:
     return policy.version
 
 
-@pytest.fixture
-async def client(
-    postgres_url: str, version: str, tmp_path: Path
-) -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(autouse=True)
+async def traffic(postgres_url: str, version: str) -> None:
+    """Twenty exchanges: four a little insulting, two blocked."""
     at = NOW - timedelta(hours=2)
     checks = (make_check(score=0.6), make_check(side=Stage.OUTPUT))
     label = f"house@{version}"
@@ -56,23 +51,6 @@ async def client(
         *(make_blocked(started_at=at, policy_version=label) for _ in range(2)),
     ]
     await write(postgres_url, exchanges)
-    settings = Settings(
-        database_url=postgres_url, data_dir=tmp_path, key_secret=SecretStr("s" * 40)
-    )
-    app = create(settings, now=lambda: NOW)
-    transport = httpx.ASGITransport(app, client=("127.0.0.1", 50_000), raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost:8081") as client,
-    ):
-        yield client
-
-
-async def post(client: httpx.AsyncClient, page: str, action: str, **fields: str) -> httpx.Response:
-    """Send a form of a page with what is hidden in it."""
-    html = (await client.get(page)).text
-    hidden = dict(re.findall(r'<input type="hidden" name="(csrf|seen)" value="([^"]+)"', html))
-    return await client.post(action, data={**hidden, **fields})
 
 
 async def draft_of(client: httpx.AsyncClient, version: str) -> str:

@@ -1,0 +1,41 @@
+"""How does a figure of a run read? With unit, interval, threshold and n; or as no data."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from dashboards.wording import count_of, percent
+from monitoring.types import Figure
+
+
+class Number(Struct, frozen=True):
+    """One figure in words; `value` None is shown as no data."""
+
+    name: str
+    value: str | None
+    interval: str
+    threshold: str
+    n: str
+    status: str
+    note: str
+
+
+def number_of(figure: Figure) -> Number:
+    """A figure in words: shares in percent, all else with its unit."""
+    share = figure.unit == "share"
+    value = None
+    if figure.value is not None:
+        value = percent(figure.value) if share else f"{figure.value:.3g} {figure.unit}"
+    interval = ""
+    if figure.low is not None and figure.high is not None:
+        low, high = figure.low, figure.high
+        interval = f"{100 * low:.1f}–{100 * high:.1f} %" if share else f"{low:.3g}–{high:.3g}"
+    return Number(
+        figure.name,
+        value,
+        interval,
+        "" if figure.threshold is None else f"{figure.threshold:g}",
+        count_of(figure.n),
+        figure.status.value,
+        figure.note or "",
+    )
