@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,12 @@ SEAT_COOKIE = "banister_seat"
 LOCAL_ADMIN = "local admin"
 LOGIN = "/login"
 _OPEN = ("/healthz", "/static/")
+_AWAY = PlainTextResponse(
+    "The exchange log cannot be read: the database does not answer.\n"
+    "Exchanges are not lost by that; try again soon.\n",
+    status_code=503,
+    headers={"retry-after": "5"},
+)
 _BEFORE_LOGIN = (LOGIN, "/login/oidc", "/login/oidc/back")
 
 
@@ -87,7 +94,12 @@ class Access:
         path = scope["path"]
         visitor = None
         if not path.startswith(_OPEN):
-            visitor = await self._door.visitor(scope, cookies)
+            try:
+                visitor = await self._door.visitor(scope, cookies)
+            except SQLAlchemyError:
+                # Who cannot be known is not let in; and no page could be read anyway.
+                await _AWAY(scope, receive, send)
+                return
             if visitor is None and path not in _BEFORE_LOGIN:
                 refused = await self._refusal(scope)
                 await refused(scope, receive, send)
