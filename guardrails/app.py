@@ -37,6 +37,8 @@ from guardrails.prompt.render import Templates, load_templates
 from guardrails.proxy import Proxy, Receive, Scope, Send
 from guardrails.rest import Parts, readiness, rest_app
 from guardrails.settings import Settings
+from guardrails.tracing.tracer import Exported, PassedOn, Tracer
+from guardrails.types import Exchange
 from guardrails.upstream.pool import Pool
 from guardrails.upstream.rollouts import Rollouts
 
@@ -132,7 +134,13 @@ class App:
         stack.push_async_callback(releases.stop)
         for template in templates.values():
             log.remember_template(template.hash, template.label, template.source)
-        counted = Exchanges()
+        counted, tracer = Exchanges(), _tracer(settings)
+        stack.push_async_callback(tracer.stop)
+
+        def ended(exchange: Exchange) -> None:
+            counted.observe(exchange)
+            tracer.end(exchange)
+
         pipeline = Pipeline(
             ruling=lambda: policies.current,
             settled=releases.admit,
@@ -151,7 +159,7 @@ class App:
                 secret=secret,
             ),
             secret=secret,
-            observe=counted.observe,
+            observe=ended,
         )
         access = Access(keys)
         self._proxy = Proxy(
@@ -164,6 +172,7 @@ class App:
             most_answer_bytes=settings.max_answer_bytes,
             most_at_once=settings.max_concurrency,
             heartbeat_seconds=settings.heartbeat_seconds,
+            tracer=tracer,
         )
         workers = Workers(
             lambda: [*counted.families(), *state.families(pool, log, self._proxy)],
@@ -224,6 +233,13 @@ class App:
 def create() -> App:
     """The app with the settings of the environment, for an ASGI server's factory."""
     return App(Settings())
+
+
+def _tracer(settings: Settings) -> Tracer:
+    if settings.otlp_endpoint is None:
+        return PassedOn()
+    headers = {name: value.get_secret_value() for name, value in settings.otlp_headers.items()}
+    return Exported(settings.otlp_endpoint, headers, settings.otlp_share)
 
 
 def _templates(settings: Settings) -> Templates:

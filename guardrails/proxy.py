@@ -21,6 +21,7 @@ from guardrails.errors import BadRequest, BanisterError, GuardUnavailable, LogUn
 from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
+from guardrails.tracing.tracer import Tracer
 from guardrails.types import Exchange, strictest
 from guardrails.upstream.split import HEADER as CONVERSATION
 from guardrails.vault import Vault
@@ -100,8 +101,10 @@ class Proxy:
         most_answer_bytes: int,
         most_at_once: int,
         heartbeat_seconds: float,
+        tracer: Tracer,
     ) -> None:
         self._pipeline = pipeline
+        self._tracer = tracer
         self._access = access
         self._now = now
         self._new_id = new_id
@@ -143,7 +146,10 @@ class Proxy:
         else:
             named = next((v for n, v in scope["headers"] if n == CONVERSATION), None)
             with _CancelWhenGone(receive):
-                await self._run(exchange, send, wire, _passed_on(scope, wire), named)
+                headers = _passed_on(scope, wire) + self._tracer.begin(
+                    exchange.id, scope["headers"]
+                )
+                await self._run(exchange, send, wire, headers, named)
         finally:
             self.in_flight -= 1
 

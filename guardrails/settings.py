@@ -200,6 +200,13 @@ class Settings(BaseSettings):
     seal_secret: SecretStr | None = Field(None, description="None: seals are plain hashes")
     retention_days: int | None = Field(365, gt=0, description="None: exchanges are kept for good")
     retention: tuple[RetentionSettings, ...] = Field((), description="Other times for some")
+    otlp_endpoint: str | None = Field(
+        None, description="Where spans go, as http://collector:4318/v1/traces; None: nowhere"
+    )
+    otlp_headers: dict[str, SecretStr] = Field({}, description="Sent to the collector")
+    otlp_share: float = Field(
+        1.0, ge=0, le=1, description="Of the traces that begin here; callers decide on theirs"
+    )
     monitor_metrics_port: int | None = Field(
         None, description="Where the monitor serves `/metrics` on `host`; None: nowhere"
     )

@@ -1,0 +1,1 @@
+"""How an exchange becomes a trace, for those who have an OpenTelemetry collector."""
