@@ -224,6 +224,11 @@ class Settings(BaseSettings):
     )
     alert_repeat_hours: float = Field(12.0, gt=0, description="Until what goes on is told again")
     alert_escalate_minutes: float = Field(30.0, gt=0, description="Until the second channels")
+    bias_audit_pairs: int = Field(
+        40, ge=0, description="Prompts a week and axis that are asked with terms swapped; 0: none"
+    )
+    bias_audit_per_minute: float = Field(30.0, gt=0, description="Most requests of an audit")
+    bias_audit_url: str | None = Field(None, description="None: the proxy of this machine")
     report_channels: tuple[SecretStr, ...] = Field(
         (), description="Apprise URLs that the weekly safety report is mailed to"
     )
