@@ -136,6 +136,37 @@ class OidcSettings(_Strict):
         return self
 
 
+class RetrainingSettings(_Strict):
+    """When models are trained again, on what, and within which budget."""
+
+    enabled: bool = Field(False, description="Alerts and the calendar open runs by themselves")
+    approval: bool = Field(True, description="A run that opened by itself waits for a person")
+    cooldown_hours: float = Field(24.0, ge=0, description="Between two runs of a model")
+    every_days: int | None = Field(None, gt=0, description="Open a run so often, alert or none")
+    alert_jobs: tuple[str, ...] = Field(
+        ("prompt_drift", "score_drift"), description="Whose alerts open a run"
+    )
+    model: str | None = Field(None, description="None: the first upstream's, or the demo model")
+    base: Path | None = Field(None, description="Its weights; None: the demo model's directory")
+    tenants: tuple[str, ...] | None = Field(None, description="Who is trained on; None: all")
+    examples: tuple[Path, ...] = Field((), description="JSON lines of reviewed prompt and answer")
+    detector_rows: Path | None = Field(
+        None, description="What the compact detector was trained on: JSON lines, gzipped or not"
+    )
+    window_days: int = Field(30, gt=0, description="How far back reviewed exchanges are taken")
+    most_rows: int = Field(2_000, gt=0)
+    least_rows: int = Field(20, gt=1)
+    steps: int = Field(200, gt=0)
+    batch: int = Field(4, gt=0)
+    tokens: int = Field(512, gt=0, description="Longer rows are left out")
+    rate: float = Field(2e-4, gt=0)
+    prompts: int = Field(48, gt=0, description="Most of each kind that an evaluation asks")
+    answer_tokens: int = Field(48, gt=0)
+    seconds: float = Field(6 * 3600.0, gt=0, description="Most that a run may work")
+    merge: bool = Field(True, description="Register whole weights, not only the adapter")
+    gates: dict[str, float] = Field({}, description="Thresholds by measure (docs/retraining.md)")
+
+
 class Settings(BaseSettings):
     """Everything that differs from one installation to another."""
 
@@ -207,6 +238,7 @@ class Settings(BaseSettings):
     otlp_share: float = Field(
         1.0, ge=0, le=1, description="Of the traces that begin here; callers decide on theirs"
     )
+    retraining: RetrainingSettings = RetrainingSettings()
     monitor_metrics_port: int | None = Field(
         None, description="Where the monitor serves `/metrics` on `host`; None: nowhere"
     )

@@ -218,6 +218,22 @@ async def end_step(
         await _write(connection, run, {name: ended}, **more)
 
 
+async def replan(engine: AsyncEngine, run_id: UUID, parameters: Mapping[str, Any]) -> None:
+    """Give a run another plan, and let one that failed go on."""
+    async with engine.begin() as connection:
+        run = await _locked(connection, run_id)
+        if run.state not in ("waiting", "approved", "running", "failed"):
+            raise BadRequest(f"Run {run_id} is {run.state}; open another one.")
+        more = {"state": "running", "finished_at": None, "outcome": None}
+        await _write(
+            connection,
+            run,
+            {},
+            parameters=dict(parameters),
+            **(more if run.state == "failed" else {}),
+        )
+
+
 async def finish(
     engine: AsyncEngine,
     run_id: UUID,

@@ -25,6 +25,7 @@ PARTS = (
     settings.PrivacySettings,
     settings.CutSettings,
     settings.RetentionSettings,
+    settings.RetrainingSettings,
     settings.OidcSettings,
 )
 PREFIX = settings.Settings.model_config["env_prefix"]
@@ -82,6 +83,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "see below"
     if value is None or value is PydanticUndefined or value in ((), {}, ""):
         return "none"
     if isinstance(value, dict):

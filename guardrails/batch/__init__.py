@@ -1,0 +1,1 @@
+"""Batches: files of texts, one JSON line in and one out, over many processes or machines."""
