@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from msgspec import Struct
 
+from dashboards.forms import reason_of
 from dashboards.numbers import Number, number_of
 from dashboards.pages import Page
 from dashboards.site import audited, needs, show, site_of
@@ -27,7 +27,6 @@ router = APIRouter()
 ENDED_SHOWN = 50
 IDS_SHOWN = 20
 LENGTHS = (("2", "2 hours"), ("8", "8 hours"), ("24", "a day"), ("168", "a week"))
-REASON_CHARACTERS = 500
 KINDS = {"firing": "block", "acknowledged": "flag", "resolved": "ok"}
 """Which badge a state has."""
 
@@ -120,7 +119,7 @@ async def acknowledge(request: Request, alert_id: UUID) -> Response:
 async def resolve(request: Request, alert_id: UUID) -> Response:
     """Close it by hand, with a reason."""
     site, who = site_of(request), visitor_of(request).name
-    why = _reason(await request.form())
+    why = reason_of(await request.form())
     await audited(request, "alert.resolve", str(alert_id), {"why": why})
     if not await records.resolve(site.writer, alert_id, who, site.now(), why):
         raise BadRequest("This alert is not open any more: load it again.")
@@ -131,7 +130,7 @@ async def resolve(request: Request, alert_id: UUID) -> Response:
 async def silence(request: Request) -> Response:
     """Tell nobody of what fits, for a time."""
     site, form = site_of(request), await request.form()
-    why, hours = _reason(form), str(form.get("hours", ""))
+    why, hours = reason_of(form), str(form.get("hours", ""))
     if hours not in dict(LENGTHS):
         known = ", ".join(dict(LENGTHS))
         raise BadRequest(f"A silence lasts one of: {known} hours.", param="hours")
@@ -180,10 +179,3 @@ def line(alert: Alert, silences: Sequence[Silence], now: datetime) -> Line:
         ended_at=alert.resolved_at,
         standing=standing,
     )
-
-
-def _reason(form: Any) -> str:
-    why = str(form.get("why", "")).strip()
-    if not why or len(why) > REASON_CHARACTERS:
-        raise BadRequest("Say why, in a sentence or two.", param="why")
-    return why

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dashboards import audit
+from dashboards.forms import reason_of
 from dashboards.pages import Page
 from dashboards.site import needs, show, site_of
 from dashboards.visitors import visitor_of
@@ -23,7 +24,6 @@ PAGE = Page("Policy draft", "/policies/drafts", role="reviewer")
 router = APIRouter()
 
 MOST_CHARACTERS = 200_000
-REASON_CHARACTERS = 500
 
 
 class View(Struct, frozen=True):
@@ -121,11 +121,10 @@ def view(draft: Draft, trouble: str | None = None) -> View:
 
 async def _release(request: Request, source: str | None) -> Response:
     form = await request.form()
-    part, why = str(form.get("part", "")), str(form.get("why", "")).strip()
+    part = str(form.get("part", ""))
     if part not in PARTS:
         raise BadRequest("A policy is put in force (`enforce`) or in `shadow`.", param="part")
-    if not why or len(why) > REASON_CHARACTERS:
-        raise BadRequest("Say why, in a sentence or two.", param="why")
+    why = reason_of(form)
     try:
         policy = None if source is None else parse_policy(source, None)
     except ConfigError as error:
