@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from guardrails.database import make_engine, migrate
 from guardrails.database.embedded import start_embedded
 from guardrails.settings import Settings
+from monitoring import drift_reports
 from monitoring.jobs import Job, load, load_all
 from monitoring.metrics import served
 from monitoring.rollout import watch
@@ -46,10 +48,15 @@ _STYLES = {
     is_flag=True,
     help="Measure the window anew and only show it; the record of the first run stands.",
 )
-def monitor(job: str | None, at: datetime | None, again: bool) -> None:
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write Evidently's whole report of the window there, as HTML (score_drift).",
+)
+def monitor(job: str | None, at: datetime | None, again: bool, report: Path | None) -> None:
     """Watch the exchange log on a schedule, or run JOB once."""
-    if job is None and (at is not None or again):
-        raise click.UsageError("--at and --again need a JOB.")
+    if job is None and (at is not None or again or report is not None):
+        raise click.UsageError("--at, --again and --report need a JOB.")
     settings = Settings()
     url, embedded = settings.database_url, None
     if url is None:
@@ -57,7 +64,9 @@ def monitor(job: str | None, at: datetime | None, again: bool) -> None:
         url = embedded.url
     try:
         migrate(url)
-        asyncio.run(_once(url, load(job), _aware(at), again) if job else _serve(url, settings))
+        asyncio.run(
+            _once(url, load(job), _aware(at), again, report) if job else _serve(url, settings)
+        )
     finally:
         if embedded is not None:
             embedded.stop()
@@ -73,13 +82,20 @@ def _aware(at: datetime | None) -> datetime:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-async def _once(url: str, job: Job, at: datetime, again: bool) -> None:
+async def _once(url: str, job: Job, at: datetime, again: bool, report: Path | None) -> None:
     console = Console()
     engine = make_engine(url)
     window = last_full(job.every, at)
     try:
         with console.status(f"{job.name} over {_span(window.start, window.end)}"):
             done = await (measured if again else run)(job, window, engine, now=_now)
+        if report is not None:
+            whole = await drift_reports.find(engine, job.name, window)
+            if whole is None:
+                console.print("There is no whole report of this window.")
+            else:
+                await asyncio.to_thread(report.write_bytes, whole)
+                console.print(f"{report}: {len(whole):,} bytes")
     finally:
         await engine.dispose()
     if done is None:

@@ -47,6 +47,35 @@ def value_drift(
     ]
 
 
+def whole_report(
+    reference: Mapping[str, Sequence[float]],
+    current: Mapping[str, Sequence[float]],
+    columns: Sequence[str],
+) -> bytes:
+    """Evidently's own report of some columns with its plots, as one self-contained HTML file.
+
+    Limits: give only columns that `value_drift` could measure, for one that Evidently refuses
+            aborts the whole. About 5 MB; two runs differ in ids, not in numbers.
+    Cost:   2 s of CPU for 16 columns of 3,000 rows, besides the import. Not for an event loop.
+    """
+    evidently, _, pandas = _libraries()
+    presets = importlib.import_module("evidently.presets")
+
+    def dataset(values: Mapping[str, Sequence[float]]) -> Any:
+        # Columns differ in length: an answer that was blocked has no scores.
+        frame = pandas.DataFrame({name: pandas.Series(values[name]) for name in columns})
+        definition = evidently.DataDefinition(numerical_columns=list(columns))
+        return evidently.Dataset.from_pandas(frame, data_definition=definition)
+
+    report = evidently.Report(
+        [presets.DataDriftPreset(columns=list(columns), num_method=METHOD, num_threshold=THRESHOLD)]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        snapshot = report.run(dataset(current), dataset(reference))
+        return str(snapshot.get_html_str(as_iframe=False)).encode()
+
+
 def _column(
     name: str, reference: Sequence[float], current: Sequence[float], min_rows: int
 ) -> ColumnDrift:

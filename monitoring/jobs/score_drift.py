@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
+from msgspec import structs
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from monitoring import drift_records
+from monitoring import drift_records, drift_reports
 from monitoring.drift.alarm import alarm_of
 from monitoring.drift.columns import MIN_ROWS, Tabulated, columns_of, frozen, parts, tabulate
 from monitoring.drift.evidently_report import THRESHOLD, ColumnDrift, value_drift
@@ -22,6 +24,8 @@ from monitoring.types import Figure, Outcome, Status, Window
 EVERY = timedelta(days=1)
 NAME = "score_drift"
 REFERENCE_A_DAY = 2_000
+
+logger = logging.getLogger(__name__)
 
 
 async def run(window: Window, engine: AsyncEngine) -> Outcome:
@@ -47,7 +51,34 @@ async def run(window: Window, engine: AsyncEngine) -> Outcome:
     # Evidently computes for seconds; the scheduler must go on holding its lease meanwhile.
     state, outcome = await asyncio.to_thread(measure, reference, sample, window, before)
     await drift_records.keep_state(engine, reference, window.end, state)
-    return outcome
+    return await _with_report(engine, reference, sample, window, outcome)
+
+
+async def _with_report(
+    engine: AsyncEngine,
+    reference: Reference,
+    sample: Sequence[Drawn],
+    window: Window,
+    outcome: Outcome,
+) -> Outcome:
+    """The same, and Evidently's whole report kept beside the run; its fault is not the run's."""
+    columns = [f.name for f in outcome.figures if f.unit == "distance" and f.value is not None]
+    if not columns:
+        return outcome
+    current = columns_of(sample, columns)
+    try:
+        size = await drift_reports.make(
+            engine, NAME, window, _kept(reference.arrays), current, columns
+        )
+    # Whatever Evidently raises that day: what was found stands without its pictures.
+    except Exception as error:
+        logger.warning("no whole report of %s: %s", window.start, type(error).__name__)
+        note, size = f"not drawn: {type(error).__name__}", None
+    else:
+        note = f"banister monitor {NAME} --at {window.end:%Y-%m-%dT%H:%M} --report FILE"
+    status = Status.OK if size else Status.NO_DATA
+    whole = Figure("Evidently's whole report", size, "bytes", len(columns), status, note=note)
+    return structs.replace(outcome, figures=(*outcome.figures, whole))
 
 
 def measure(
@@ -61,12 +92,16 @@ def measure(
     state, findings = advance(
         parts(arrays, tabulated, phase_of(number, EVERY)), before, window=number, opens=True
     )
-    kept = {
-        name: values[~np.isnan(values)].astype(float).tolist()
-        for name, values in zip(names, arrays["values"], strict=True)
-    }
-    distances = value_drift(kept, columns_of(sample, names))
+    distances = value_drift(_kept(arrays), columns_of(sample, names))
     return state, judge(reference, findings, distances, tabulated)
+
+
+def _kept(arrays: Arrays) -> dict[str, list[float]]:
+    """The reference's values of every column."""
+    return {
+        name: values[~np.isnan(values)].astype(float).tolist()
+        for name, values in zip(arrays["columns"].tolist(), arrays["values"], strict=True)
+    }
 
 
 def judge(

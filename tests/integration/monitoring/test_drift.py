@@ -20,6 +20,7 @@ from guardrails.errors import GuardUnavailable
 from guardrails.exchange_log.tables import drift_references, drift_states
 from guardrails.inference.client import InferenceClient
 from guardrails.types import Exchange
+from monitoring import drift_reports
 from monitoring.drift_frames import Versions, counts, days_under, drawn, slices_of, versions
 from monitoring.jobs import load, prompt_drift
 from monitoring.run import run
@@ -159,6 +160,15 @@ async def test_scores_that_moved_are_found_beside_evidently(postgres_url: str, e
     assert figure.status is Status.DRIFT
     assert figure.value > 0.1
     assert "since 2026-11-09" in (figure.note or "")
+    whole = done.outcome.figures[-1]
+    assert (whole.name, whole.unit) == ("Evidently's whole report", "bytes")
+    assert "--report FILE" in (whole.note or "")
+    (kept,) = await drift_reports.latest(engine, "score_drift")
+    html = await drift_reports.find(engine, "score_drift", done.window)
+    assert html is not None
+    assert len(html) == kept.bytes == whole.value
+    assert b"toxicity/insult on input" in html
+    assert await drift_reports.find(engine, "rate_drift", done.window) is None
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 import os
 import random
+import re
 
 import pytest
 
-from monitoring.drift.evidently_report import THRESHOLD, value_drift
+from monitoring.drift.evidently_report import THRESHOLD, value_drift, whole_report
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -66,3 +67,12 @@ def test_too_few_rows_on_either_side_are_not_measured(drifts, column):
 
 def test_telemetry_is_off(drifts):
     assert os.environ["DO_NOT_TRACK"] == "1"
+
+
+def test_the_whole_report_needs_nothing_from_elsewhere_and_has_its_columns():
+    reference = {"still": _scores(1, 900), "moved": _scores(2, 700)}
+    current = {"still": _scores(5, 600), "moved": _scores(6, 500, spoiled=0.08)}
+    html = whole_report(reference, current, ["still", "moved"]).decode()
+    assert "moved" in html
+    assert not re.search(r'(?:<script|<link)[^>]*(?:src|href)="http', html)
+    assert len(html) < 12_000_000
