@@ -23,7 +23,7 @@ DAYS = 120.0
 """One false alarm in four months at most: 0.25 a month."""
 
 SHARES = {
-    (1, True): 0.60,
+    (1, True): 0.56,
     (2, True): 0.10,
     (3, True): 0.10,
     (4, True): 0.05,
@@ -31,6 +31,8 @@ SHARES = {
     (2, False): 0.03,
     (3, False): 0.02,
     (4, False): 0.01,
+    (5, True): 0.03,
+    (5, False): 0.01,
 }
 """How the family's budget is split: by layer, and between all traffic (True) and its slices."""
 

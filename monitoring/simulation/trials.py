@@ -97,7 +97,7 @@ def false_alarms(
     Cost: about 0.1 s a month.
     """
     each, raised, streams = [], 0, 0
-    by_layer = dict.fromkeys(range(1, 5), 0)
+    by_layer = dict.fromkeys(range(1, 6), 0)
     evidently_all, evidently_slices = 0, 0
     for start in range(0, months, CHUNK):
         count = min(CHUNK, months - start)
@@ -109,6 +109,7 @@ def false_alarms(
             watch.watch_columns(drawn),
             # What a two-sample test gives without drift, at worst: any p-value as often as another.
             watch.watch_prompts(drawn, rng.random((count, traffic.MONTH_DAYS))),
+            watch.watch_people(rng, count),
         ):
             streams += len(watched.streams)
             raised += int(watched.raised.sum())

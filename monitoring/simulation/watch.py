@@ -24,6 +24,11 @@ from monitoring.simulation.traffic import (
     Traffic,
 )
 
+LABELS_A_DAY = (10, 6, 4)
+"""First labels of what each of three filters blocked: what `review_sample` brings at its rates."""
+OVERRULED = 0.15
+DAY_VARIES = 0.05
+
 Gains = Callable[[int], Floats]
 
 
@@ -91,6 +96,36 @@ def watch_prompts(traffic: Traffic, p_values: Floats) -> Watched:
     streams = (*_sliced(3, ["novelty"]), Stream(3, "classifier"))
     kinds = [(gains, rates.LOG_WEIGHTS), (lambda t: told[:, None, t, None], np.zeros(1))]
     return _watch((*streams, Stream(3, "crowds")), streams, kinds, 1)
+
+
+def watch_people(rng: np.random.Generator, months: int) -> Watched:
+    """Layer 5 once a day, as the job `human_drift` does: labels of blocked exchanges that overrule.
+
+    A filter gets about as many labels as it blocks; days vary as those of the traffic do.
+    """
+    days = REFERENCE_DAYS + MONTH_DAYS
+    labels = np.array(LABELS_A_DAY, dtype=float)
+    n = rng.poisson(labels[None, :, None], (months, len(labels), days)).astype(float)
+    wobble = np.exp(rng.normal(0.0, DAY_VARIES, (months, 1, days)))
+    hits = rng.binomial(n.astype(np.int64), np.minimum(OVERRULED * wobble, 1.0)).astype(float)
+    n, hits = (np.concatenate([x.sum(1, keepdims=True), x], axis=1) for x in (n, hits))
+    normal = baseline(
+        hits[..., :REFERENCE_DAYS],
+        n[..., :REFERENCE_DAYS],
+        np.zeros(REFERENCE_DAYS, dtype=np.int64),
+        np.arange(REFERENCE_DAYS),
+    )
+    low, high = rates.edges(normal)
+
+    def gains(day: int) -> Floats:
+        at = REFERENCE_DAYS + day
+        return rates.log_gains(
+            hits[..., at], n[..., at], low[..., 0], high[..., 0], normal.dispersion
+        )
+
+    filters = (f"filter={number}" for number in range(len(labels)))
+    streams = tuple(Stream(5, "overruled", name) for name in ("all", *filters))
+    return _watch(streams, streams, [(gains, rates.LOG_WEIGHTS)], 1)
 
 
 def _watch(

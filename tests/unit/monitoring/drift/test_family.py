@@ -24,9 +24,9 @@ def test_shares_of_all_families_together_are_the_whole_budget():
 
 def test_weights_are_split_within_a_layer_and_a_new_slice_thins_out_slices_only():
     weights = np.exp(log_weights(STREAMS))
-    assert weights[:3] == pytest.approx([0.3, 0.3, 0.09])
+    assert weights[:3] == pytest.approx([0.28, 0.28, 0.09])
     more = np.exp(log_weights((*STREAMS, Stream(1, "block", "route=b"))))
-    assert more[:3] == pytest.approx([0.3, 0.3, 0.045])
+    assert more[:3] == pytest.approx([0.28, 0.28, 0.045])
 
 
 def test_one_stream_alone_needs_its_threshold_and_two_need_half():
