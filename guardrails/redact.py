@@ -8,7 +8,7 @@ from typing import Any
 
 from guardrails.types import Action, Reason, Segment, Stage
 from guardrails.vault import Vault
-from guardrails.wire.pointers import Pointer, found_at, like, replaced
+from guardrails.wire.pointers import Pointer, found_at, like, replaced, without_logprobs
 
 
 def redacted(
@@ -40,7 +40,10 @@ def redacted(
         )
         for number, found in spans.items()
     }
-    return replaced(body, texts) if texts else body
+    if not texts:
+        return body
+    body = replaced(body, texts)
+    return without_logprobs(body, texts) if side is Stage.OUTPUT else body
 
 
 def without(text: str, spans: Sequence[tuple[int, int, str]]) -> str:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from guardrails.streams.lanes import Growing
 from guardrails.wire.deltas import Delta
-from guardrails.wire.pointers import Pointer, replaced
+from guardrails.wire.pointers import Pointer, replaced, without_logprobs
 
 
 class Event(Struct):
@@ -29,7 +29,7 @@ def as_it_leaves(event: Event, stopped: Collection[int]) -> dict[str, Any] | Non
         if shown != delta.text:
             changes[delta.pointer] = shown
     if changes:
-        body = without_logprobs(replaced(body, changes))
+        body = without_logprobs(replaced(body, changes), changes)
     if not stopped:
         return body
     choices = body.get("choices")
@@ -38,14 +38,6 @@ def as_it_leaves(event: Event, stopped: Collection[int]) -> dict[str, Any] | Non
         return None
     left = [c for c in choices if c.get("index", 0) not in stopped]
     return {**body, "choices": left} if left or not choices else None
-
-
-def without_logprobs(body: dict[str, Any]) -> dict[str, Any]:
-    """Log probabilities spell the tokens out, so they go with the text that was cut."""
-    choices = body.get("choices")
-    if not isinstance(choices, list):
-        return body
-    return {**body, "choices": [{**c, "logprobs": None} if "logprobs" in c else c for c in choices]}
 
 
 def only(event: dict[str, Any], choices: set[int]) -> dict[str, Any] | None:

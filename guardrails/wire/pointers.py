@@ -24,6 +24,19 @@ def found_at(body: Any, pointer: Pointer) -> Any:
     return body
 
 
+def without_logprobs(body: Any, changed: Iterable[Pointer]) -> Any:
+    """The body without the log probabilities of changed texts: they spell the tokens out."""
+    spelled: dict[Pointer, Any] = {}
+    for pointer in changed:
+        node = body
+        for depth, step in enumerate(pointer):
+            if isinstance(node, dict) and node.get("logprobs"):
+                empty: Any = [] if isinstance(node["logprobs"], list) else None
+                spelled[(*pointer[:depth], "logprobs")] = empty
+            node = node[step]
+    return replaced(body, spelled)
+
+
 def _replaced(node: Any, pointer: Pointer, value: Any) -> Any:
     if not pointer:
         return value

@@ -57,3 +57,10 @@ def test_in_an_object_the_span_goes_and_the_object_stays_one(start, end, left):
     segment = Segment(Stage.OUTPUT, "assistant", 0, ("input",), '{"a":"bad"}')
     reason = make_reason(action=Action.REDACT, side=Stage.OUTPUT, start=start, end=end)
     assert redacted(body, (segment,), (reason,), Stage.OUTPUT) == {"input": left}
+
+
+def test_the_tokens_of_what_was_cut_out_of_an_answer_go_too():
+    body = {"choices": [{"text": "call 555 now", "logprobs": {"tokens": ["call", "555"]}}]}
+    reason = make_reason(action=Action.REDACT, side=Stage.OUTPUT, start=5, end=8)
+    (choice,) = redacted(body, (SEGMENT,), (reason,), Stage.OUTPUT)["choices"]
+    assert choice == {"text": "call [insult] now", "logprobs": None}

@@ -1,12 +1,22 @@
 """What leaves of an event where not all of it may."""
 
-from guardrails.streams.events import only, without_logprobs
+from guardrails.streams.events import Event, as_it_leaves, only
+from guardrails.streams.lanes import Edit, Growing
+from guardrails.types import Stage
+from guardrails.wire.deltas import Delta, Lane
 
 
-def test_log_probabilities_go_with_the_text_that_was_cut():
-    event = {"choices": [{"index": 0, "logprobs": {"content": ["x"]}}, {"index": 1}]}
-    assert without_logprobs(event) == {"choices": [{"index": 0, "logprobs": None}, {"index": 1}]}
-    assert without_logprobs({"type": "delta"}) == {"type": "delta"}
+def test_what_was_cut_out_leaves_neither_as_text_nor_as_log_probabilities():
+    lane = Growing(0, Lane(Stage.OUTPUT, "assistant", 0, ("choices", 0, "message", "content")))
+    lane.grow("say xyzzy now")
+    lane.cut_out([Edit(4, 9, "[forbidden]")])
+    said = {"index": 0, "delta": {"content": "xyzzy"}, "logprobs": {"content": ["xyzzy"]}}
+    delta = Delta(lane.lane, ("choices", 0, "delta", "content"), "xyzzy")
+    event = Event({"choices": [said]}, [(lane, 9, delta)], 1)
+    assert as_it_leaves(event, ()) == {
+        "choices": [{"index": 0, "delta": {"content": "[forbidden]"}, "logprobs": None}]
+    }
+    assert as_it_leaves(event, {0}) is None
 
 
 def test_of_an_event_only_some_choices_leave():
