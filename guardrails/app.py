@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 import uuid_utils
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from guardrails import detectors, proxy
+from guardrails import detectors, memory, proxy
 from guardrails.access import Access
 from guardrails.checks import Checker
 from guardrails.database import make_engine
@@ -196,10 +195,7 @@ class App:
         heartbeat = Heartbeat(settings.database_url, "proxy", lambda: readiness(parts))
         heartbeat.start()
         stack.push_async_callback(heartbeat.stop)
-        # What lives as long as the process need not be looked at by every full collection, which
-        # would hold the event loop for tens of milliseconds.
-        gc.collect()
-        gc.freeze()
+        memory.settle()
 
     async def stop(self) -> None:
         """Let every part go, last one first; the log writes what it still holds."""

@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Raw, Struct
 from pydantic import SecretStr
 
@@ -78,7 +76,12 @@ class Cipher:
         *,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        # Seven megabytes, which only those pay who encrypt.
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self._keys = {name: AESGCM(key) for name, key in keys.items()}
+        self._invalid = InvalidTag
         self._writes_with = next(iter(keys))
         self._secret = secret
         self._random = random
@@ -132,7 +135,7 @@ class Cipher:
             sealed = base64.b64decode(encoded, validate=True)
             bound = _bound(exchange_id, column)
             return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
-        except (InvalidTag, binascii.Error, ValueError):
+        except (self._invalid, binascii.Error, ValueError):
             return None
 
     def _user(self, request: Raw, caller: Raw) -> dict[str, str]:
