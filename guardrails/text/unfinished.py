@@ -20,5 +20,6 @@ def unfinished_from(text: str) -> int:
     Limits: it looks back MOST_CHARACTERS; a run of code that is longer is let go piece by piece.
     """
     tail = text[-MOST_CHARACTERS:]
-    starts = (m.start() for p in (_SPELLED, _CODE, _WORD) if (m := p.search(tail)) is not None)
+    disguises = (_SPELLED, _CODE) if tail.isascii() else (_SPELLED, _CODE, _WORD)
+    starts = (m.start() for p in disguises if (m := p.search(tail)) is not None)
     return len(text) - len(tail) + min(starts, default=len(tail))
