@@ -117,11 +117,17 @@ class OutputCheck:
         if stream is not None and stream.hold is Hold.PIECES:
             checks = merged(renumbered(stream.checks, _numbers(stream.segments, segments)))
         else:
+            detectors = needed | self._always(exchange) if segments else needed
+            detectors -= {cite.DETECTOR}
             checks = await measure(
                 self._checker,
-                (needed | (self._always(exchange) if segments else frozenset())) - {cite.DETECTOR},
+                detectors,
                 segments,
-                *slices_of(segments, prefill(exchange.inputs)),
+                *slices_of(
+                    segments,
+                    prefill(exchange.inputs),
+                    scored=not detectors <= self._checker.finders(detectors),
+                ),
                 timeout_seconds=self._seconds,
                 question=exchange.question,
             )
@@ -138,17 +144,23 @@ class OutputCheck:
         )
 
 
-def slices_of(segments: Sequence[Segment], prefill: str = "") -> tuple[list[Slice], list[Slice]]:
-    """Whole texts as a finder reads them, and as a scorer does; with the `prefill` before them."""
+def slices_of(
+    segments: Sequence[Segment], prefill: str = "", *, scored: bool = True
+) -> tuple[list[Slice], list[Slice]]:
+    """Whole texts as a finder reads them, and as a scorer does; with the `prefill` before them.
+
+    Where nothing is `scored`, a scorer's pieces need not be found.
+    """
     finders, scorers = [], []
     for number, segment in enumerate(segments):
         begun = prefill if goes_on(segment) else ""
         text, before = begun + segment.text, len(begun)
         finders.append(Slice(number, -before, len(segment.text), text))
-        scorers += [
-            Slice(number, start, end, text[before + start : before + end])
-            for start, end in pieces(segment.text, before)
-        ]
+        if scored:
+            scorers += [
+                Slice(number, start, end, text[before + start : before + end])
+                for start, end in pieces(segment.text, before)
+            ]
     return finders, scorers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from guardrails.policy.model import Policy, Rule
@@ -46,12 +47,12 @@ class Ruling:
         """Which detectors must look at these texts."""
         return self._look_up(route, caller, segments).detectors
 
-    @property
+    @functools.cached_property
     def restoring(self) -> frozenset[str]:
         """The rules whose redactions come back in the answer."""
         return frozenset(rule.id for rule in self.policy.rules if rule.restore)
 
-    @property
+    @functools.cached_property
     def notices(self) -> frozenset[str]:
         """Every text that a withheld caller may have been told."""
         own = (rule.message for rule in self.policy.rules if rule.message)
