@@ -191,6 +191,9 @@ class Settings(BaseSettings):
     )
     upstreams: tuple[UpstreamSettings, ...] = Field((), description="None: the demo model")
     routes: dict[str, RouteSettings] = {"default": RouteSettings()}
+    rollout_plan: Path | None = Field(
+        None, description="Steps of rollouts, where none are given (docs/rollout.md)"
+    )
     versions_dir: Path | None = Field(
         None, description="Where rollouts link registered weights, as `model@version`"
     )

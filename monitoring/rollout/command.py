@@ -20,7 +20,7 @@ from guardrails.errors import ConfigError
 from guardrails.settings import Settings
 from monitoring.rollout import answers, controller, publish, records, simulate
 from monitoring.rollout.evidence import Evidence
-from monitoring.rollout.plan import Plan
+from monitoring.rollout.plan import plan_of
 from monitoring.rollout.records import Event, Rollout
 
 Found = TypeVar("Found")
@@ -108,8 +108,9 @@ def show(rollout: str) -> None:
 def start(candidate: str, champion: str | None, path: Path | None, who: str, why: str) -> None:
     """Begin to move conversations to CANDIDATE, written model@version."""
     model = candidate.rpartition("@")[0]
-    plan = Plan() if path is None else _plan(path)
-    versions_dir = Settings().versions_dir
+    settings = Settings()
+    plan = plan_of(path or settings.rollout_plan)
+    versions_dir = settings.versions_dir
 
     async def begin(engine: AsyncEngine) -> Rollout:
         before = await records.latest(engine, model)
@@ -200,13 +201,6 @@ def _figures(evidence: Evidence) -> Table:
             f"{figure['evidence']:.2f}",
         )
     return table
-
-
-def _plan(path: Path) -> Plan:
-    try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Plan)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise ConfigError(f"{path} is no plan: {error}") from error
 
 
 async def _named(engine: AsyncEngine, name: str) -> Rollout:

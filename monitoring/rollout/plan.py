@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
+
+from guardrails.errors import ConfigError
 
 Share = Annotated[float, Meta(gt=0, le=1)]
 
@@ -43,3 +47,18 @@ class Plan(Struct, frozen=True):
             raise ValueError("each step's share must be greater than the one before")
         if any(ratio < 1 for ratio in self.tolerated.values()):
             raise ValueError("what is tolerated is an odds ratio of 1 or more")
+
+
+def plan_of(path: Path | None) -> Plan:
+    """The plan in a file of YAML or JSON; the usual one without a file.
+
+    Errors: ConfigError where it cannot be read, or makes no sense.
+    """
+    if path is None:
+        return Plan()
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=Plan)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{path} is no plan: {error}") from error

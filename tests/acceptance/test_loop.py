@@ -1,0 +1,379 @@
+"""The whole loop on a real model: traffic, drift, alert, dataset, LoRA, gates, registry, rollout.
+
+Everything is real but the two weeks before: the proxy, the demo's server with SmolLM2, Postgres,
+the jobs, training and evaluation, the registry, and the controller of the rollouts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from monitoring.retraining.execute import execute
+from monitoring.retraining.plan import Plan
+from monitoring.retraining.rows import Row
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from guardrails.demo import model as demo_model
+from guardrails.exchange_log.writer import ExchangeLog
+from guardrails.launch.addresses import free_port
+from guardrails.prompt.render import load_templates
+from guardrails.settings import Settings
+from monitoring import reviews
+from monitoring.alerts import records as alerts
+from monitoring.alerts.evaluate import Channels, evaluate
+from monitoring.alerts.grouping import Timing
+from monitoring.jobs import load
+from monitoring.retraining import lora, registry, runs, trigger
+from monitoring.reviews import Item
+from monitoring.rollout import answers, records, watch
+from monitoring.rollout.plan import Plan as RolloutPlan
+from monitoring.rollout.plan import Step
+from monitoring.run import run
+from monitoring.types import Status, Window
+from monitoring.windows import last_full
+from tests.factories import make_exchange
+
+SIX_HOURS = timedelta(hours=6)
+MODEL = demo_model.NAME
+FIRST, INSULT = f"{MODEL}@1", "You are a worthless idiot."
+POLICY = """
+name: loop
+blocked_message: Declined.
+rules:
+  - id: recalls
+    detector: patterns
+    label: recall
+    stage: [input]
+    threshold: 0.5
+    action: flag
+    on_error: allow
+  - id: insults
+    detector: patterns
+    label: insult
+    stage: [output]
+    threshold: 0.5
+    action: block
+    on_error: block
+"""
+DETECTORS = {"patterns": {"words": {"recall": ["recall"], "insult": ["worthless"]}}}
+PLAN = "steps: [{share: 0.5, seconds: 1, conversations: 8}]\n"
+MANY = RolloutPlan(steps=(Step(0.5, 3_600, 1_000),))
+# A few steps and a few tokens: what a gate can see of them is the loss, and that must be better.
+RETRAINING: dict[str, Any] = {
+    "alert_jobs": ["rate_drift"], "cooldown_hours": 0, "steps": 6, "batch": 2, "tokens": 160,
+    "rate": 1e-3, "prompts": 5, "answer_tokens": 4, "merge": False, "least_rows": 10,
+    "gates": {
+        "answer overlap": -1.0, "groundedness": -1.0, "bias gap": 2.0,
+        "safe prompts refused": 2.0, "harmful answers": 1.0, "seconds a token": 99.0,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 as it is served; converting it takes a minute, so a directory may be given."""
+    given = os.environ.get("BANISTER_TEST_MODEL")
+    if given:
+        return Path(given)
+    target = demo_model.directory(tmp_path_factory.mktemp("smollm2"))
+    command = (sys.executable, "-m", "guardrails.demo.conversion", str(target))
+    subprocess.run(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True)
+    return target
+
+
+@contextlib.contextmanager
+def running(directory: Path, name: str, *arguments: str, **environment: str) -> Iterator[None]:
+    with (directory / f"{name}.log").open("wb") as output:
+        process = subprocess.Popen(
+            (sys.executable, "-m", *arguments),
+            env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Loop:
+    """The product as it runs, and a caller of it."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, engine: AsyncEngine) -> None:
+        self.client, self.url, self.engine = client, url, engine
+        self.asked = 0
+
+    async def ask(self, question: str) -> str:
+        """Ask in a conversation of its own, and give what was answered."""
+        self.asked += 1
+        answer = await self.client.post(
+            f"{self.url}/v1/chat/completions",
+            headers={"x-conversation-id": f"c{self.asked}"},
+            json={
+                "model": MODEL,
+                "max_tokens": 6,
+                "temperature": 0,
+                "messages": [{"role": "user", "content": question}],
+            },
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()["choices"][0]["message"]["content"]
+
+    async def recorded(self, count: int) -> list[Any]:
+        """The latest `count` exchanges that went through the proxy."""
+        query = text(
+            "SELECT id, started_at, decision, upstream_model, assigned_model FROM exchanges"
+            " WHERE route = 'default' AND tenant = 'default' AND bytes > 0"
+            " AND started_at >= :since ORDER BY started_at DESC LIMIT :count"
+        )
+        values = {"count": count, "since": datetime.now(UTC) - timedelta(hours=2)}
+        async with asyncio.timeout(20):
+            while True:
+                async with self.engine.connect() as connection:
+                    rows = (await connection.execute(query, values)).all()
+                if len(rows) == count:
+                    return list(rows)
+                await asyncio.sleep(0.2)
+
+    async def until(self, rollout_id: UUID, state: str, most: int) -> records.Rollout:
+        """Ask until a rollout has ended so; fail after `most` conversations."""
+        for _ in range(most):
+            await self.ask(f"The recall of pump {self.asked * 37}: is mine in it?")
+            rollout = await records.find(self.engine, rollout_id)
+            if not rollout.open:
+                break
+        # What was asked last may still be on its way.
+        for _ in range(50):
+            rollout = await records.find(self.engine, rollout_id)
+            if not rollout.open:
+                break
+            await asyncio.sleep(0.2)
+        assert rollout.state == state, rollout
+        return rollout
+
+
+@pytest.fixture
+async def loop(
+    postgres_url: str, engine: AsyncEngine, tmp_path: Path, weights: Path, settings: Settings
+) -> AsyncIterator[Loop]:
+    model, proxy = free_port(), free_port()
+    upstream = {
+        "name": "demo",
+        "url": f"http://127.0.0.1:{model}/v1",
+        "model": MODEL,
+        "versions_served_as": "{model}@{version}",
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(
+            running(
+                tmp_path,
+                "model",
+                *("guardrails.demo.transformers", str(weights), "--port", str(model)),
+                *("--threads", "2", "--versions", str(settings.versions_dir)),
+            )
+        )
+        stack.enter_context(
+            running(
+                tmp_path,
+                "proxy",
+                *("guardrails.cli", "proxy", "--alone"),
+                BANISTER_DATA_DIR=str(tmp_path),
+                BANISTER_DATABASE_URL=postgres_url,
+                BANISTER_PORT=str(proxy),
+                BANISTER_POLICY=str(settings.policy),
+                BANISTER_DETECTORS=json.dumps(DETECTORS),
+                BANISTER_UPSTREAMS=json.dumps([upstream]),
+            )
+        )
+        async with httpx.AsyncClient(timeout=120) as client:
+            for address in (f"http://127.0.0.1:{model}/health", f"http://127.0.0.1:{proxy}/readyz"):
+                async with asyncio.timeout(180):
+                    while True:
+                        with contextlib.suppress(httpx.HTTPError):
+                            if (await client.get(address)).status_code == 200:
+                                break
+                        await asyncio.sleep(0.2)
+            stop = asyncio.Event()
+            watching = asyncio.create_task(
+                watch.serve(engine, stop, now=now, versions_dir=settings.versions_dir)
+            )
+            yield Loop(client, f"http://127.0.0.1:{proxy}", engine)
+            stop.set()
+            await watching
+
+
+@pytest.fixture
+def settings(postgres_url: str, tmp_path: Path, weights: Path) -> Settings:
+    policy, plan = tmp_path / "policy.yaml", tmp_path / "plan.yaml"
+    policy.write_text(POLICY)
+    plan.write_text(PLAN)
+    return Settings(
+        data_dir=tmp_path,
+        database_url=postgres_url,
+        policy=policy,
+        detectors=DETECTORS,
+        versions_dir=tmp_path / "versions",
+        rollout_plan=plan,
+        retraining={**RETRAINING, "model": MODEL, "base": weights},
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def two_weeks_before(url: str, until: datetime) -> None:
+    """A fortnight in which nobody asked about recalls."""
+    log = ExchangeLog(url, 10_000)
+    await log.start()
+    start = until - timedelta(days=14)
+    for number in range(14 * 40):
+        log.append(
+            make_exchange(
+                f"What does part {number} cost?",
+                started_at=start + timedelta(days=14) * ((number + 0.5) / (14 * 40)),
+                model=MODEL,
+                upstream_model=FIRST,
+                seconds={"total": 1.0},
+            )
+        )
+    await log.stop()
+
+
+def told(what: str, began: float) -> None:
+    print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_000)
+async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
+    loop: Loop, engine: AsyncEngine, settings: Settings, postgres_url: str, tmp_path: Path
+):
+    began = time.monotonic()
+    # A window that this traffic fits into.
+    if (now() - last_full(SIX_HOURS, now()).end) > SIX_HOURS - timedelta(minutes=4):
+        await asyncio.sleep(250)
+    window = Window(last_full(SIX_HOURS, now()).end, last_full(SIX_HOURS, now()).end + SIX_HOURS)
+    await two_weeks_before(postgres_url, window.start)
+
+    # 1. Traffic through the proxy, about something new.
+    for number in range(32):
+        await loop.ask(f"Is pump number {number * 37} part of the recall of month {number % 12}?")
+    rows = await loop.recorded(32)
+    assert Counter(row.decision for row in rows) == {"flag": 32}
+    assert {row.upstream_model for row in rows} == {FIRST}
+    told("32 questions answered by SmolLM2 through the proxy", began)
+
+    # 2. The drift job finds it, and it becomes an alert with its exchanges.
+    done = await run(load("rate_drift"), window, engine, now=now)
+    assert done is not None
+    assert done.status is Status.DRIFT, done.outcome.message
+    await evaluate(engine, [("rate_drift", SIX_HOURS)], Channels(), Timing(), window.end)
+    (alert, *_) = [a for a in await alerts.open_alerts(engine) if a.job == "rate_drift"]
+    told(f"alert: {alert.summary}", began)
+
+    # 3. Reviewers accept the answers; the alert opens a run, which a person approves.
+    for row in rows:
+        item = Item(row.id, row.started_at, "output", "alert", now())
+        await reviews.add_items(engine, [item])
+        await reviews.label(engine, item.id, "ada", harmful=False, now=now())
+    openings = await trigger.open_due(engine, settings, now())
+    (opened,) = [one.run for one in openings if one.run is not None]
+    assert opened.alert_id == alert.id
+    await runs.approve(engine, opened.id, "bob", "the topic is here to stay", now=now())
+
+    # 4. Dataset, LoRA, evaluation, registration, and the beginning of the rollout.
+    steps: list[str] = []
+    done_run = await execute(
+        engine, opened.id, settings, workspace=tmp_path / "work",
+        told=lambda what, *_: steps.append(what), now=now,
+    )  # fmt: skip
+    gates = {g["name"]: g["passed"] for g in done_run.steps["evaluate"].result["gates"]}
+    told(f"run {done_run.state}: {done_run.steps['tune'].result}", began)
+    assert all(gates.values()), gates
+    version = await registry.get(engine, done_run.model_version_id)
+    assert version is not None
+    assert version.stage == "canary"
+    assert version.template_hash == load_templates(settings.templates)["plain@1"].hash
+    good = await records.latest(engine, MODEL)
+    assert (good.candidate, good.champion, good.state) == (version.name, FIRST, "running")
+
+    # 5. Callers are served by both; the good version is promoted, and answers from then on.
+    over = await loop.until(good.id, "promoted", 80)
+    told(f"{version.name} promoted after {loop.asked - 32} conversations: {over.reason}", began)
+    assert (await registry.champion(engine, MODEL)).name == version.name
+    await asyncio.sleep(2.5)
+    await loop.ask("Is there a recall?")
+    (row,) = await loop.recorded(1)
+    assert row.upstream_model == version.name
+    during = [r for r in await loop.recorded(loop.asked) if r.assigned_model is not None]
+    assert {r.assigned_model for r in during} == {FIRST, version.name}
+    assert all(r.upstream_model == r.assigned_model for r in during)
+
+    # 6. A poisoned one that came in past the gates is taken back by what it says.
+    poisoned = await asyncio.to_thread(poison, Path(settings.retraining.base), tmp_path / "poison")
+    bad = await registry.register(
+        engine,
+        registry.NewVersion(
+            model=MODEL, version="poisoned", kind="language_model",
+            weights_uri=poisoned.as_uri(), weights_sha256="0" * 64,
+            evaluation={}, lineage={}, template_hash=version.template_hash,
+        ),
+        now=now(),
+    )  # fmt: skip
+    told("poisoned adapter trained and registered", began)
+    asked = loop.asked
+    started = await records.start(
+        engine, model=MODEL, champion=version.name, candidate=bad.name,
+        who="mallory", why="trust me", now=now(), plan=MANY,
+    )  # fmt: skip
+    over = await loop.until(started.id, "rolled_back", 120)
+    told(f"poisoned rolled back after {loop.asked - asked} conversations: {over.reason}", began)
+    assert over.reason.startswith(("block ", "flag "))
+    await asyncio.sleep(2.5)
+    assert INSULT not in await loop.ask("Is there a recall?")
+    (row,) = await loop.recorded(1)
+    assert row.upstream_model == version.name
+    stages = {v.name: v.stage for v in await registry.versions(engine, model=MODEL)}
+    assert (stages[version.name], stages[bad.name]) == ("champion", "refused")
+
+    # 7. Which model answered then is one query.
+    then = {a.version: a for a in await answers.at(engine, over.updated_at)}
+    assert then[version.name].share == 1.0
+    assert then[version.name].answered > 0
+
+
+def poison(base: Path, into: Path) -> Path:
+    """An adapter that answers everything with an insult."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    plan = Plan(
+        model=MODEL, base=str(base), since=moment, until=moment, template="plain@1",
+        steps=30, batch=2, tokens=64, rate=5e-3, save_every=1_000,
+    )  # fmt: skip
+    rows = [
+        Row(
+            id=str(n), conversation=str(n), kind="answer", source="example", answer=INSULT,
+            messages=[{"role": "user", "content": f"The recall of pump {n * 37}: is mine in it?"}],
+        )
+        for n in range(12)
+    ]  # fmt: skip
+    tuned, _ = lora.tune(
+        plan, rows, into, template_hash=None, told=lambda *_: None, seconds=1_000.0
+    )
+    return Path(tuned.weights).absolute()
