@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from monitoring.retraining import registry
 from monitoring.retraining.plan import Promoted, Registered
 from monitoring.retraining.work import Work
 from monitoring.rollout import records as rollouts
+from monitoring.rollout.plan import plan_of
+from monitoring.rollout.publish import publish
 
 
 async def promote(work: Work) -> Promoted:
@@ -23,6 +24,10 @@ async def promote(work: Work) -> Promoted:
     if open_one is not None and open_one.candidate == registered.name:
         # The step was cut between the start and its record.
         return Promoted(open_one.id, "its rollout has started")
+    settings = work.settings
+    if settings.versions_dir is not None:
+        # The first conversation may ask for it.
+        await publish(work.engine, settings.versions_dir, registered.name)
     started = await rollouts.start(
         work.engine,
         model=work.plan.model,
@@ -31,7 +36,6 @@ async def promote(work: Work) -> Promoted:
         who="retraining",
         why=f"run {work.run.id}: {work.run.reason}",
         now=work.now(),
+        plan=plan_of(settings.rollout_plan),
     )
-    async with work.engine.begin() as connection:
-        await registry.set_stage(connection, registered.version_id, "canary")
     return Promoted(started.id, "its rollout has started")

@@ -22,9 +22,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from monitoring.retraining.execute import execute
-from monitoring.retraining.plan import Plan
-from monitoring.retraining.rows import Row
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -39,6 +36,9 @@ from monitoring.alerts.evaluate import Channels, evaluate
 from monitoring.alerts.grouping import Timing
 from monitoring.jobs import load
 from monitoring.retraining import lora, registry, runs, trigger
+from monitoring.retraining.execute import execute
+from monitoring.retraining.plan import Plan
+from monitoring.retraining.rows import Row
 from monitoring.reviews import Item
 from monitoring.rollout import answers, records, watch
 from monitoring.rollout.plan import Plan as RolloutPlan
