@@ -88,10 +88,18 @@ def style() -> str:
     return letters + colours + (_HERE / "templates" / "report.css").read_text()
 
 
-def style_source() -> str:
-    """What a page's Content-Security-Policy must say to let this style through."""
-    digest = hashlib.sha256(style().encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+def policy_of(page: bytes) -> str:
+    """The Content-Security-Policy to serve a report with: its own style and letters, and nothing.
+
+    It is told from the page, so that one which was kept under an older style can be shown too.
+    """
+    _, _, rest = page.partition(b"<style>")
+    written, _, _ = rest.partition(b"</style>")
+    digest = base64.b64encode(hashlib.sha256(written).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; font-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'"
+    )
 
 
 @cache

@@ -12,7 +12,7 @@ from monitoring.report.document import opened, packed, sha256_of
 from monitoring.report.mail import html as mail_html
 from monitoring.report.mail import subject, text
 from monitoring.report.regulations import SECTIONS
-from monitoring.report.render import html, pages, pdf, style, style_source
+from monitoring.report.render import html, pages, pdf, policy_of, style
 from monitoring.report.words import direction, sign_of, verdict
 from tests.factories_report import HOSTILE, a_report
 
@@ -92,7 +92,10 @@ def test_another_document_has_another_fingerprint():
 
 def test_the_policy_of_a_page_can_let_the_style_through():
     assert f"<style>{style()}</style>" in PAGE
-    assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", style_source())
+    assert re.search(
+        r"style-src 'sha256-[A-Za-z0-9+/]{43}='; font-src data:", policy_of(PAGE.encode())
+    )
+    assert policy_of(b"<style>a{}</style>") != policy_of(b"<style>b{}</style>")
 
 
 def test_the_verdict_names_what_moved_and_what_is_not_known():
