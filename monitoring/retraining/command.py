@@ -47,6 +47,7 @@ def _now() -> datetime:
 @click.option("--key", help="The same key opens one run, ever; by default a new one.")
 @click.option("--examples", multiple=True, type=_FILE, help="Reviewed pairs, JSON lines.")
 @click.option("--data", type=_FILE, help="The rows that the detector was trained on.")
+@click.option("--first-stage-only", is_flag=True, help="Keep the detector's encoder as it is.")
 @click.option("--steps", type=click.IntRange(1))
 @click.option("--batch", type=click.IntRange(1))
 @click.option("--tokens", type=click.IntRange(16))

@@ -7,6 +7,7 @@ with the weights that it would have had. Source: E. Hu et al., LoRA (2021); the 
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import warnings
@@ -28,6 +29,7 @@ from monitoring.retraining.rows import Row
 
 CHECKPOINT, ADAPTER, TEMPLATE = "checkpoint.pt", "adapter", "template_hash"
 IGNORED = -100
+_ADAPTER_CONFIG = "adapter_config.json"
 _ANSWERED = 8
 
 transformers_logging.disable_progress_bar()
@@ -48,14 +50,24 @@ def device() -> str:
 def load_base(directory: Path) -> tuple[Any, Any]:
     """Model and tokenizer of a directory of safetensors, never from a hub.
 
-    Errors: ConfigError where it is not one.
+    A directory of an adapter gives what it is an adapter of, with its change merged.
+    Errors: ConfigError where it is neither.
     """
+    if is_adapter(directory):
+        under = json.loads((directory / _ADAPTER_CONFIG).read_text())["base_model_name_or_path"]
+        whole, tokenizer = load_base(Path(under))
+        return with_adapter(whole, directory).merge_and_unload(), tokenizer
     try:
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"There is no model to tune at {directory}: {error}") from error
     return model.to(device()), tokenizer
+
+
+def is_adapter(directory: Path) -> bool:
+    """Whether a directory holds an adapter, and no whole weights."""
+    return (directory / _ADAPTER_CONFIG).exists()
 
 
 def encode(tokenizer: Any, rows: Sequence[Row], most: int) -> list[tuple[list[int], int]]:

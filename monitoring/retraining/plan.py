@@ -23,7 +23,8 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `base` is the directory of the weights that serve now. `exchange_ids` is an alert's evidence;
     of these, and of all that began in [since, until), what people have reviewed is taken.
-    `examples` are files of reviewed pairs besides; `data` the rows that a detector was trained on.
+    `examples` are files of reviewed pairs besides; `data` the rows that a detector was trained on,
+    whose encoder stays as it is with `first_stage_only`.
     Limits: `most_rows`, `steps` and `seconds` are the budget; a run that has spent it ends.
     """
 
@@ -37,6 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     exchange_ids: tuple[UUID, ...] = ()
     examples: tuple[str, ...] = ()
     data: str | None = None
+    first_stage_only: bool = False
     tenants: tuple[str, ...] | None = None
     refusal: str = REFUSAL
     seed: int = 17

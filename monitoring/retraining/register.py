@@ -59,7 +59,7 @@ async def register(work: Work, weights: Path, packages: tuple[str, ...]) -> Regi
         ),
         now=work.now(),
     )
-    if plan.kind == "language_model" and plan.merge:
+    if (weights / "config.json").exists():
         write_mlmodel(
             weights.parent,
             name=stands.name,

@@ -37,7 +37,7 @@ from monitoring.retraining.prepare import Redact, redactor
 from monitoring.retraining.work import Work
 
 ROWS, REVIEWED = "rows.jsonl.gz", "reviews"
-MODEL = "model"
+MODEL, ENCODER = "model", "encoder.onnx"
 _MOST_KNOWN = 2_000
 
 
@@ -58,7 +58,10 @@ async def prepare(work: Work) -> Prepared:
 
 
 async def tune(work: Work) -> Tuned:
-    """Both stages, trained and calibrated anew; a killed run goes on from its checkpoint."""
+    """Both stages from where the champion stands, or the first alone; then calibrated anew.
+
+    A killed run goes on from its checkpoint.
+    """
     losses: list[float] = []
 
     def told(what: str, done: int, of: int) -> None:
@@ -69,7 +72,9 @@ async def tune(work: Work) -> Tuned:
     began = work.now()
     schedule = Schedule(epochs=1, batch=32, seed=work.plan.seed)
     data = work.given["prepare"] / ROWS
-    await asyncio.to_thread(build, data, work.into / MODEL, schedule, told)
+    champion = Path(work.plan.base)
+    how = {"keep": champion} if work.plan.first_stage_only else {"start_from": champion / ENCODER}
+    await asyncio.to_thread(build, data, work.into / MODEL, schedule, told, **how)
     return Tuned(
         weights=str(work.into / MODEL),
         steps=len(losses),

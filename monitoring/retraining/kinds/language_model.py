@@ -83,10 +83,13 @@ async def evaluate(work: Work) -> Evaluated:
 
 
 async def weights(work: Work) -> Path:
-    """The merged weights, or the adapter alone where the plan says so."""
+    """The merged weights, or the adapter alone where the plan says so.
+
+    An adapter of what is itself base and adapter is always merged: no server stacks the two.
+    """
     tuned = work.before("tune", Tuned)
     adapter, target = _here(Path(tuned.weights), work), work.into / "model"
-    if work.plan.merge:
+    if work.plan.merge or lora.is_adapter(Path(work.plan.base)):
         await asyncio.to_thread(lora.merge, Path(work.plan.base), adapter, target)
     else:
         shutil.rmtree(target, ignore_errors=True)

@@ -339,6 +339,18 @@ def test_merged_weights_say_what_base_and_adapter_say(base: Path, tmp_path: Path
     assert Speaker(base).losses(rows, 5) == [None] * 3
 
 
+def test_an_adapter_that_serves_is_tuned_further(base: Path, tmp_path: Path) -> None:
+    def tune(on: Path, into: Path) -> list[float]:
+        _, losses = lora.tune(
+            plan_for(on), rows_of(), into, template_hash=None, told=lambda *w: None, seconds=600
+        )
+        return losses
+
+    first = tune(base, tmp_path / "one")
+    assert lora.is_adapter(tmp_path / "one" / "adapter")
+    assert tune(tmp_path / "one" / "adapter", tmp_path / "two")[0] < first[0]
+
+
 def test_a_speaker_answers_in_order_without_chance(base: Path) -> None:
     speaker = Speaker(base)
     prompts = [[{"role": "user", "content": f"{'long ' * n} question {n}"}] for n in range(10)]
