@@ -18,6 +18,7 @@ from urllib.error import URLError
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from tests.browser.office import furnish
 from tests.browser.traffic import a_day, write
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -76,8 +77,9 @@ def dashboards(database_url: str, data_dir: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def day_database(make_database: Callable[..., str]) -> str:
-    url = make_database()
-    asyncio.run(write(url, a_day(datetime.now(UTC), 400)))
+    url, now = make_database(), datetime.now(UTC)
+    asyncio.run(write(url, a_day(now, 400)))
+    asyncio.run(furnish(url, now))
     return url
 
 
