@@ -110,8 +110,13 @@ async def _once(url: str, job: Job, at: datetime, again: bool, report: Path | No
 
 async def _serve(url: str, settings: Settings) -> None:
     console = Console(stderr=True)
+    if not console.is_terminal:
+        # A line of a log file is not to be broken where a window would end.
+        console = Console(stderr=True, width=300)
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)]
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_path=False)],
     )
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     stop = asyncio.Event()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.engine import make_url
 
 from guardrails.database import migrate
@@ -20,6 +21,7 @@ from guardrails.database.url import libpq_url
 from guardrails.demo import model as demo_model
 from guardrails.errors import ConfigError
 from guardrails.launch.addresses import free_port, require_free
+from guardrails.launch.alert_lines import follow
 from guardrails.launch.children import ChildFailed, Children
 from guardrails.launch.programs import Programs
 from guardrails.launch.progress import Steps
@@ -56,6 +58,9 @@ class _Product:
         started = time.monotonic()
         start = asyncio.create_task(self._start(), name="start")
         asked = asyncio.create_task(self._asked_to_stop.wait(), name="asked to stop")
+        alerts = asyncio.create_task(
+            follow(self._programs.log("monitor"), lambda line: self._steps.say(escape(line)))
+        )
         try:
             await asyncio.wait({start, asked}, return_when=asyncio.FIRST_COMPLETED)
             if start.done():
@@ -65,7 +70,8 @@ class _Product:
         finally:
             start.cancel()
             asked.cancel()
-            await asyncio.gather(start, asked, return_exceptions=True)
+            alerts.cancel()
+            await asyncio.gather(start, asked, alerts, return_exceptions=True)
             await self._stop()
 
     def _on_signal(self) -> None:
