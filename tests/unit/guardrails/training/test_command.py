@@ -15,6 +15,7 @@ def test_train_detector_leaves_a_model_that_loads(tmp_path: Path, monkeypatch) -
     # The real command on a few rows: our own rows would add minutes.
     monkeypatch.setattr("guardrails.training.mixture.own_rows", lambda fit, seed: [])
     monkeypatch.setattr("guardrails.training.build.own_rows", lambda fit, seed: [])
+    monkeypatch.setattr("guardrails.training.build.hard_rows", lambda seed, held: [])
     data = tmp_path / "train.jsonl.gz"
     with gzip.open(data, "wt") as file:
         for n in range(80):
