@@ -27,7 +27,10 @@ FEW = 50
 CLEARED_LOSS = 0.005
 """The share of each label's detected positives that the first stage may clear."""
 
-_SHARES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.05)
+DEGREES = frozenset({"severe_toxicity"})
+"""Labels of what another label finds too: the first stage holds no text back for these alone."""
+
+_SHARES = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08)
 """Shares of a label's detected positives that its own border may leave to the others, in turn."""
 
 CHAT = frozenset(
@@ -98,7 +101,7 @@ def calibrate(
             block=block,
             **dict(zip(("quoted_flag", "quoted_block"), pair, strict=False)),
         )
-    clear_below = _clear_below(peaks, detected)
+    clear_below = _clear_below(peaks, detected, weights, labels)
     return {
         label: msgspec.structs.replace(each, clear_below=border) if each.flag.positives else each
         for (label, each), border in zip(answer.items(), clear_below, strict=True)
@@ -182,23 +185,34 @@ def _border(shown: Shown, allowed: tuple[float, float], least: float) -> Border:
     )
 
 
-def _clear_below(peaks: np.ndarray, detected: np.ndarray) -> list[float]:
+def _clear_below(
+    peaks: np.ndarray, detected: np.ndarray, weights: np.ndarray, labels: Sequence[str]
+) -> list[float]:
     """For each label the logit below which its first stage is satisfied.
 
     A text is cleared when all labels are satisfied, so each border may be higher than its label
     alone would bear: it is raised in turn while no label loses more than the share, and none where
     its positives are few.
     """
-    allowed = (detected.sum(axis=0) * CLEARED_LOSS).astype(int)
+    told = detected * weights[:, None]
+    allowed = told.sum(axis=0) * CLEARED_LOSS + 1e-9
     borders = np.full(peaks.shape[1], -1e9)
+    columns = []
+    for column, label in enumerate(labels):
+        if label in DEGREES:
+            borders[column], allowed[column] = 1e9, np.inf
+        elif detected[:, column].any():
+            columns.append(column)
     for share in _SHARES:
-        for column in range(peaks.shape[1]):
-            ordered = np.sort(peaks[detected[:, column], column])
-            if not len(ordered):
-                continue
+        for column in columns:
+            found = detected[:, column]
+            order = np.argsort(peaks[found, column])
+            lost = np.cumsum(weights[found][order])
+            first = int(np.searchsorted(lost, share * lost[-1], side="right"))
             tried = borders.copy()
-            tried[column] = max(borders[column], ordered[int(len(ordered) * share)] - 1e-4)
+            limit = peaks[found, column][order][min(first, len(order) - 1)] - 1e-4
+            tried[column] = max(borders[column], limit)
             cleared = (peaks < tried).all(axis=1)
-            if (detected[cleared].sum(axis=0) <= allowed).all():
+            if (told[cleared].sum(axis=0) <= allowed).all():
                 borders = tried
     return [round(float(border), 4) for border in borders]

@@ -102,5 +102,6 @@ def _table(manifest: Manifest) -> Table:
         table.add_column(heading)
     for label, calibration in manifest.calibration.items():
         scores = (calibration.flag.score, calibration.block.score)
-        table.add_row(label, *(f"{s:.3f}" for s in scores), f"{calibration.clear_below:.2f}")
+        below = "any" if calibration.clear_below >= 1e9 else f"{calibration.clear_below:.2f}"
+        table.add_row(label, *(f"{s:.3f}" for s in scores), below)
     return table

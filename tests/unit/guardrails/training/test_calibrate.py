@@ -122,3 +122,13 @@ def test_a_border_lets_through_the_share_that_it_says() -> None:
     assert shown.exceeded_by(~shown.truth, 0.5) == 0.8001
     assert shown.exceeded_by(~shown.truth, 0.75) == 0.7001
     assert shown.exceeded_by(~shown.truth, 1.0) == 0.0001
+
+
+def test_a_degree_of_another_label_holds_nothing_back() -> None:
+    linear, encoded, truth = make_logits()
+    parts = [np.repeat(part, 2, axis=1) for part in (linear, linear, encoded, truth)]
+    known = np.ones((ROWS, 2), np.float32)
+    rows = rows_of(["jigsaw_wikipedia"] * ROWS)
+    found = calibrate(*parts, known, ["toxicity", "severe_toxicity"], rows)
+    assert found["severe_toxicity"].clear_below == 1e9
+    assert found["toxicity"].clear_below < linear.max()
