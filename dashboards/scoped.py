@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dashboards.filters import Filters
 from guardrails.exchange_log import query
 from guardrails.exchange_log.cipher import Cipher
+from guardrails.exchange_log.grounded import Seen, grounded
+from guardrails.exchange_log.label_series import LabelCount, label_series
 from guardrails.exchange_log.part_counts import Part, overview_of
 from guardrails.exchange_log.query import Before, ExchangeDetail, ExchangeRow
 from guardrails.exchange_log.rollups import Overview, overview
@@ -100,11 +102,21 @@ class ScopedLog:
 
     async def overview(self, window: Window, step: timedelta, filters: Filters) -> Overview:
         """Totals and a series of the window; see `rollups.overview`."""
-        part = Part(filters.route, filters.model, self._and(filters.tenant))
+        part = self._part(filters)
         span = (self.connection, window.start, window.end, step)
         if part.whole and window.end - window.start <= MINUTES_REACH:
             return await overview(*span)
         return await overview_of(*span, part)
+
+    async def labels(self, window: Window, step: timedelta, filters: Filters) -> list[LabelCount]:
+        """How often each label fired; see `label_series.py`."""
+        return await label_series(
+            self.connection, window.start, window.end, step, self._part(filters)
+        )
+
+    async def grounded(self, window: Window, filters: Filters) -> Seen:
+        """How well the latest answers were supported; see `grounded.py`."""
+        return await grounded(self.connection, window.start, window.end, self._part(filters))
 
     async def choices(self, now: datetime) -> Choices:
         """The routes, models and tenants that had traffic in the last month.
@@ -128,6 +140,9 @@ class ScopedLog:
                 for number in range(3)
             )
         )
+
+    def _part(self, filters: Filters) -> Part:
+        return Part(filters.route, filters.model, self._and(filters.tenant))
 
     def _mine(self, tenant: str) -> bool:
         return self.tenants is None or tenant in self.tenants

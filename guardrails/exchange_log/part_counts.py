@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, Table, and_, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.query import MODEL_CHARACTERS
 from guardrails.exchange_log.rollups import JOB, Overview, sums_of
 from guardrails.exchange_log.rows import Bucket, Totals
@@ -41,8 +42,8 @@ class Part(Struct, frozen=True):
         return self == Part()
 
     def of_rows(self) -> list[ColumnElement[bool]]:
-        """The conditions on rows of `exchanges`."""
-        found: list[ColumnElement[bool]] = []
+        """The conditions on rows of `exchanges`; what Banister itself asked is never counted."""
+        found: list[ColumnElement[bool]] = [_c.tenant != OWN_TENANT]
         if self.route is not None:
             found.append(_c.route == self.route)
         if self.model is not None:
@@ -52,15 +53,16 @@ class Part(Struct, frozen=True):
             found.append(_c.tenant.in_(self.tenants))
         return found
 
-    def of_counts(self) -> list[ColumnElement[bool]]:
-        """The conditions on the counts of the hours."""
+    def of_counts(self, counts: Table = exchange_counts) -> list[ColumnElement[bool]]:
+        """The conditions on a table of the hours' counts."""
+        hours = counts.c
         found: list[ColumnElement[bool]] = []
         if self.route is not None:
-            found.append(_k.route == self.route)
+            found.append(hours.route == self.route)
         if self.model is not None:
-            found.append(_k.model == self.model[:MODEL_CHARACTERS])
+            found.append(hours.model == self.model[:MODEL_CHARACTERS])
         if self.tenants is not None:
-            found.append(_k.tenant.in_(self.tenants))
+            found.append(hours.tenant.in_(self.tenants))
         return found
 
 
