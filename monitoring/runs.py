@@ -118,6 +118,16 @@ async def latest(engine: AsyncEngine, job: str) -> Run | None:
     return None if row is None else _run(row)
 
 
+async def of_job(engine: AsyncEngine, job: str, *, limit: int) -> list[Run]:
+    """A job's runs over its latest windows, the newest first."""
+    table = monitor_runs.c
+    statement = (
+        select(monitor_runs).where(table.job == job).order_by(table.window_end.desc()).limit(limit)
+    )
+    async with engine.connect() as connection:
+        return [_run(row) for row in await connection.execute(statement)]
+
+
 def _run(row: Row[Any]) -> Run:
     return Run(
         job=row.job,

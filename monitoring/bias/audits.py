@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, text
+from msgspec import Struct
+from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -94,3 +95,36 @@ async def keep(
                 for number, (one, pair) in enumerate(zip(whole, pairs, strict=True))
             ],
         )
+
+
+class Audit(Struct, frozen=True):
+    """One audit as it is on record. `failed` pairs were asked and not answered on both sides."""
+
+    window: Window
+    model: str
+    axis: str
+    pairs: int
+    failed: int
+    status: str
+    figures: tuple[Figure, ...]
+
+
+async def latest(engine: AsyncEngine, *, limit: int = 12) -> list[Audit]:
+    """The audits there are, the newest first."""
+    table = bias_audits.c
+    statement = (
+        select(bias_audits).order_by(table.window_end.desc(), table.axis, table.model).limit(limit)
+    )
+    async with engine.connect() as connection:
+        return [
+            Audit(
+                Window(row.window_start, row.window_end),
+                row.model,
+                row.axis,
+                row.pairs,
+                row.failed,
+                row.status,
+                msgspec.convert(row.result, tuple[Figure, ...]),
+            )
+            for row in await connection.execute(statement)
+        ]
