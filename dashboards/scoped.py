@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from sqlalchemy import func, select, union
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dashboards.filters import Filters
 from guardrails.exchange_log import query
+from guardrails.exchange_log.choices import Choices, choices
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.grounded import Seen, grounded
 from guardrails.exchange_log.label_series import LabelCount, label_series
@@ -25,7 +26,6 @@ from guardrails.exchange_log.query import Before, ExchangeDetail, ExchangeRow
 from guardrails.exchange_log.rollups import Overview, overview
 from guardrails.exchange_log.similar import Coverage, Neighbour, NotEmbedded, coverage, similar
 from guardrails.exchange_log.tables import exchanges
-from guardrails.exchange_log.upkeep_tables import exchange_counts
 from monitoring.types import Window
 
 MINUTES_REACH = timedelta(days=7)
@@ -34,15 +34,7 @@ SIMILAR_REACHES = timedelta(days=14)
 CHOICES_REACH = timedelta(days=30)
 FRESH_ROWS = 2_000
 MOST_CHOICES = 200
-_counts, _rows = exchange_counts.c, exchanges.c
-
-
-class Choices(Struct, frozen=True):
-    """What the filter bar offers."""
-
-    routes: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    tenants: tuple[str, ...] = ()
+_rows = exchanges.c
 
 
 class Similar(Struct, frozen=True):
@@ -123,21 +115,20 @@ class ScopedLog:
 
         Those whom the rollups job has not come to are found in the newest rows.
         """
-        counted = select(_counts.route, _counts.model, _counts.tenant).where(
-            _counts.step == 3600, _counts.start >= now - CHOICES_REACH
-        )
         model = func.left(_rows.gen_ai_request_model, 200).label("model")
         newest = select(_rows.route, model, _rows.tenant).order_by(_rows.started_at.desc())
         if self.tenants is not None:
-            counted = counted.where(_counts.tenant.in_(self.tenants))
             newest = newest.where(_rows.tenant.in_(self.tenants))
         fresh = newest.limit(FRESH_ROWS).subquery()
-        both = union(counted, select(fresh.c.route, fresh.c.model, fresh.c.tenant))
+        both = select(fresh.c.route, fresh.c.model, fresh.c.tenant).distinct()
         rows = (await self.connection.execute(both)).all()
+        counted = await choices(
+            self.connection, now - CHOICES_REACH, MOST_CHOICES, tenants=self.tenants
+        )
         return Choices(
             *(
-                tuple(sorted({value for row in rows if (value := row[number])}))[:MOST_CHOICES]
-                for number in range(3)
+                tuple(sorted({*names, *(row[n] for row in rows)} - {""}))[:MOST_CHOICES]
+                for n, names in enumerate((counted.routes, counted.models, counted.tenants))
             )
         )
 

@@ -15,8 +15,8 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, Table, and_, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from guardrails.exchange_log.filters import MODEL_CHARACTERS
 from guardrails.exchange_log.own_traffic import OWN_TENANT
-from guardrails.exchange_log.query import MODEL_CHARACTERS
 from guardrails.exchange_log.rollups import JOB, Overview, sums_of
 from guardrails.exchange_log.rows import Bucket, Totals
 from guardrails.exchange_log.tables import exchanges
@@ -25,6 +25,9 @@ from guardrails.exchange_log.upkeep_tables import exchange_counts, log_progress
 HOUR = timedelta(hours=1)
 TIMED = timedelta(hours=25)
 """The longest span whose durations are looked at: they are not kept by route, so each row is."""
+
+MOST_TIMED = 50_000
+"""The most rows whose durations are read."""
 
 _c, _k = exchanges.c, exchange_counts.c
 
@@ -71,7 +74,8 @@ async def overview_of(
 ) -> Overview:
     """A span of a part in totals and in equal steps.
 
-    Limits: the p50 and p95 are those of the whole span, and None where it is longer than TIMED.
+    Limits: the p50 and p95 are those of the whole span, and None where it is longer than TIMED
+    or holds more than MOST_TIMED.
     """
     hourly = not any(moment.minute or moment.second for moment in (since, until)) and not (
         bucket % HOUR
@@ -92,7 +96,7 @@ async def overview_of(
     whole = sums_of(each)
     reached = whole.pop("reached")
     p50 = p95 = None
-    if until - since <= TIMED and reached:
+    if until - since <= TIMED and 0 < reached <= MOST_TIMED:
         p50, p95 = (await connection.execute(_durations(since, until, part))).one()
     return Overview(Totals(p50_seconds=p50, p95_seconds=p95, **whole), tuple(series), reached)
 

@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, and_, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from guardrails.errors import BadRequest
-from guardrails.exchange_log import search
+from guardrails.exchange_log import rare, search
 from guardrails.exchange_log.cipher import Cipher
+from guardrails.exchange_log.filters import Filter, span
 from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.rows import (
     IN_ROW,
@@ -46,7 +47,6 @@ __all__ = [
 
 MAX_LIMIT = 1_000
 MAX_BUCKETS = 2_000
-MODEL_CHARACTERS = 200
 CLOCKS_APART = timedelta(minutes=10)
 
 _ENCRYPTED = (
@@ -71,6 +71,7 @@ async def latest(
     since: datetime | None = None,
     until: datetime | None = None,
     tenants: Sequence[str] | None = None,
+    end_user_keys: Sequence[str] | None = None,
     cipher: Cipher | None = None,
 ) -> list[ExchangeRow]:
     """The newest exchanges first, at most `limit` of them, from `before` on.
@@ -79,63 +80,33 @@ async def latest(
     so; "in quotes" they must follow each other, and `-word` must not be there. Of one exchange the
     last 50,000 characters asked and the first 50,000 answered are searched.
     `tenants` are those whose exchanges may be seen at all; none of them: nothing.
+    `end_user_keys` are the names of one end user, as `erasure.names_of` gives them.
     Cost: an index walk, whatever the page. Errors: BadRequest for `text` where texts are encrypted.
     """
-    conditions = filters(
-        decision,
-        route,
-        model,
-        tenant,
-        tenants=tenants,
-        failed=failed,
-        since=since,
-        until=until,
-    )
+    wanted = Filter(decision, route, model, tenant, tenants, failed, since, until, end_user_keys)
+    further: list[ColumnElement[bool]] = []
+    last = None
     if before is not None:
-        moment, row_id = before
-        conditions.append(tuple_(_c.started_at, _c.id) < tuple_(moment, UUID(str(row_id))))
+        last, row_id = before
+        further.append(tuple_(_c.started_at, _c.id) < tuple_(last, UUID(str(row_id))))
     limit = max(0, min(limit, MAX_LIMIT))
     if text:
         if cipher is not None:
             raise BadRequest(_ENCRYPTED, param="text")
-        last = before[0] if before is not None else None
-        rows = await search.find(connection, text, conditions, limit, since, until or last)
+        conditions = [*wanted.of_rows(), *further]
+        ends = (until, None if last is None else last + timedelta.resolution)
+        end = min((one for one in ends if one is not None), default=None)
+        rows = await search.find(connection, text, conditions, limit, since, end)
+    elif wanted.may_be_rare:
+        rows = await rare.find(connection, wanted, further, limit, last, cipher)
     else:
-        ordered = statement(cipher).where(*conditions).order_by(*search.NEWEST_FIRST)
-        rows = list(await connection.execute(ordered.limit(limit)))
+        conditions = [*wanted.of_rows(), *further]
+        ordered = statement(cipher).where(*conditions).order_by(*search.NEWEST_FIRST).limit(limit)
+        if end_user_keys is not None:
+            mine = select(_c.started_at, _c.id).where(*conditions)
+            ordered = search.newest_of(mine, limit, cipher)
+        rows = list(await connection.execute(ordered))
     return [row_of(row, cipher) for row in rows]
-
-
-def filters(
-    decision: str | None = None,
-    route: str | None = None,
-    model: str | None = None,
-    tenant: str | None = None,
-    *,
-    tenants: Sequence[str] | None = None,
-    failed: bool | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-) -> list[ColumnElement[bool]]:
-    """The conditions that a page's filters make on `exchanges`; what is None is not asked for."""
-    conditions = _span(since, until)
-    for column, wanted in (
-        (_c.decision, decision),
-        (_c.route, route),
-        (_c.gen_ai_request_model, model),
-        (_c.tenant, tenant),
-    ):
-        if wanted is not None:
-            conditions.append(column == wanted)
-    if tenants is not None:
-        conditions.append(_c.tenant.in_(tenants))
-    if model is not None:
-        # As the index has it: a caller may send a name that is longer than an index takes.
-        begins = func.left(_c.gen_ai_request_model, MODEL_CHARACTERS)
-        conditions.append(begins == model[:MODEL_CHARACTERS])
-    if failed is not None:
-        conditions.append(_c.failure_code.is_not(None) if failed else _c.failure_code.is_(None))
-    return conditions
 
 
 async def get(
@@ -152,7 +123,7 @@ async def get(
     columns = [column for column in exchanges.c if column.name not in IN_ROW]
     query = statement(None).add_columns(*columns).where(_c.id == wanted)
     moment = moment_of(wanted)
-    near = [] if moment is None else _span(moment - CLOCKS_APART, moment + CLOCKS_APART)
+    near = [] if moment is None else span(moment - CLOCKS_APART, moment + CLOCKS_APART)
     found = (await connection.execute(query.where(*near))).first()
     if found is None and near:
         found = (await connection.execute(query)).first()
@@ -202,17 +173,8 @@ def moment_of(exchange_id: UUID) -> datetime | None:
         return None
 
 
-def _span(since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if since is not None:
-        conditions.append(_c.started_at >= since)
-    if until is not None:
-        conditions.append(_c.started_at < until)
-    return conditions
-
-
 def _users(since: datetime, until: datetime) -> list[ColumnElement[bool]]:
-    return [*_span(since, until), _c.tenant != OWN_TENANT]
+    return [*span(since, until), _c.tenant != OWN_TENANT]
 
 
 def _counts() -> Sequence[ColumnElement[Any]]:

@@ -121,8 +121,8 @@ async def _index(connection: psycopg.AsyncConnection, found: Range) -> None:
     await connection.execute(_INDEX, where)
 
 
-_MINUTES = """
-WITH pieces AS (SELECT 60 AS step, CAST(:since AS timestamptz) AS since,
+_PIECES = """
+WITH pieces AS (SELECT CAST(:step AS integer) AS step, CAST(:since AS timestamptz) AS since,
                        CAST(:until AS timestamptz) AS until),
 border AS (
     SELECT coalesce((SELECT xact FROM log_progress WHERE job = 'rollups'), 0) AS xact
@@ -194,8 +194,14 @@ async def overview(
         raise ValueError(f"the span must hold between 1 and {MAX_BUCKETS} steps")
     span = {"since": since.astimezone(UTC), "until": until.astimezone(UTC)}
     steps = {**span, "bucket": bucket}
-    each = await _read(connection, _MINUTES + _COUNTS.format(**_EACH), steps)
-    each_duration = await _read(connection, _MINUTES + _DURATIONS.format(**_EACH), steps)
+    # An hour has as many lines of durations as a minute, so they are read by the hour if they can.
+    whole_hours = not (since.minute or until.minute or bucket % timedelta(hours=1))
+    each = await _read(connection, _PIECES + _COUNTS.format(**_EACH), {**steps, "step": 60})
+    each_duration = await _read(
+        connection,
+        _PIECES + _DURATIONS.format(**_EACH),
+        {**steps, "step": 3600 if whole_hours else 60},
+    )
     whole = sums_of(each)
     series = []
     moment = since

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from guardrails.errors import BadRequest
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.embeddings import Embed, is_shown, written
-from guardrails.exchange_log.query import CLOCKS_APART, filters, get, moment_of
+from guardrails.exchange_log.filters import Filter
+from guardrails.exchange_log.query import CLOCKS_APART, get, moment_of
 from guardrails.exchange_log.rows import ExchangeDetail, ExchangeRow, row_of, statement
 from guardrails.exchange_log.tables import exchanges
 from guardrails.exchange_log.upkeep_tables import exchange_counts, exchange_embeddings
@@ -74,7 +75,8 @@ async def similar(
     nearest, not surely all. Cost: about 2 ms for each day that has vectors.
     """
     vector = await _vector_of(connection, to, embed)
-    conditions = filters(decision, route, model, tenant, tenants=tenants, since=since, until=until)
+    wanted = Filter(decision, route, model, tenant, tenants, None, since, until)
+    conditions = wanted.of_rows()
     if isinstance(to, UUID):
         conditions.append(_v.id != to)
     if since is not None:

@@ -82,6 +82,15 @@ exchange_counts = Table(
             "output_tokens",
         )
     ),
+    *(
+        Index(f"exchange_counts_{name}_idx", name, "start", postgresql_where=text("step = 3600"))
+        for name in ("route", "model", "tenant")
+    ),
+    Index(
+        "exchange_counts_failed_idx",
+        "start",
+        postgresql_where=text("step = 3600 AND failed > 0"),
+    ),
 )
 
 label_counts = Table(

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from guardrails.database import migrate
 from guardrails.database.embedded import start_embedded
 from guardrails.launch.addresses import free_port
-from tests.bench import log, measure, report, streams
+from tests.bench import biglog, log, measure, report, streams
 from tests.bench.peers import (
     CHECKOUT,
     DEFAULT,
@@ -45,6 +45,8 @@ OURS = {name for name, peer in PEERS.items() if peer.logs}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where Banister itself could not be started."""
     options = _options(arguments)
+    if options.log and options.rows:
+        return biglog.main(options.rows, rounds=20, directory=options.directory, to=options.json)
     if options.log:
         return log.main(rounds=options.rounds, seconds=options.seconds, to=options.json)
     console = Console(stderr=True)
@@ -116,6 +118,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn of one peer")
     parser.add_argument("--low-rate-seconds", type=float, default=8.0, help="of one turn")
     parser.add_argument("--log", action="store_true", help="only the exchange log, by itself")
+    parser.add_argument("--rows", type=int, help="with --log: what pages take on a log of so many")
+    parser.add_argument(
+        "--directory", type=Path, help="with --rows: a database to make there, and to keep"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument(
         "--cache",

@@ -114,6 +114,20 @@ WITH numbers AS (
 INSERT INTO {texts} (started_at, id, search)
 SELECT started_at, id, search FROM rows JOIN pool ON pool.n = rows.text
 """
+# Two hundred topics; each row is somewhere about its own.
+_TOPICS = """
+CREATE TABLE topics AS
+SELECT n, (SELECT array_agg(random() - 0.5 + 0 * (n + k))
+           FROM generate_series(1, 384) AS k)::halfvec(384) AS place
+FROM generate_series(0, 1199) AS n
+"""
+_VECTORS = """
+INSERT INTO {vectors} (started_at, id, embedding)
+SELECT started_at, id, l2_normalize(topic.place + topic.place + own.place)
+FROM (SELECT started_at, id, abs(uuid_hash(id)::bigint) AS h FROM {table}
+      WHERE decision = 'block' OR mod(abs(uuid_hash(id)::bigint), 1000000) < 10000) AS e
+JOIN topics AS topic ON topic.n = h / 7 %% 200 JOIN topics AS own ON own.n = 200 + h %% 1000
+"""
 CHECKS = [
     {
         "detector": "toxicity",
@@ -158,7 +172,7 @@ async def fill(connection: psycopg.AsyncConnection, rows: int, end: datetime) ->
         "INSERT INTO log_progress (job, xact) VALUES (%s, %s)",
         (JOB, values["xact"] + rows // ROWS_A_TRANSACTION + 1),
     )
-    await connection.execute("DROP TABLE pool")
+    await connection.execute("DROP TABLE pool, topics")
     await connection.execute("VACUUM")
 
 
@@ -190,9 +204,28 @@ async def _fill_day(
     await run("ALTER TABLE exchange_texts ATTACH PARTITION {texts} " + until)
     await run("ANALYZE {table}")
     await run("ANALYZE {texts}")
+    await embed_day(connection, day)
     # A transaction at midnight wrote rows of two days; it is counted with the second's.
     counted = [values["xact"] + n // ROWS_A_TRANSACTION for n in (first, last)]
     await count(connection, Range(counted[0], counted[1] + (last > values["rows"])))
+
+
+async def embed_day(connection: psycopg.AsyncConnection, day: date) -> None:
+    """Give a day's blocked exchanges, and each hundredth other one, a vector out of `topics`."""
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    names = {
+        "table": sql.Identifier(f"exchanges_{day:%Y_%m_%d}"),
+        "vectors": sql.Identifier(f"exchange_embeddings_{day:%Y_%m_%d}"),
+        "begin": begin.isoformat(),
+        "end": (begin + timedelta(days=1)).isoformat(),
+    }
+    for statement in (
+        "CREATE TABLE {vectors} (LIKE exchange_embeddings INCLUDING DEFAULTS)",
+        _VECTORS.replace("%%", "%"),
+        "ALTER TABLE exchange_embeddings ATTACH PARTITION {vectors}"
+        " FOR VALUES FROM ({begin}) TO ({end})",
+    ):
+        await connection.execute(sql.SQL(statement).format(**names))
 
 
 async def _make_pool(connection: psycopg.AsyncConnection) -> None:
@@ -213,6 +246,7 @@ async def _make_pool(connection: psycopg.AsyncConnection) -> None:
             await copy.write_row((number, text(8, 30) + rare, text(15, 50)))
     await connection.execute(_POOL)
     await connection.execute("ANALYZE pool")
+    await connection.execute(_TOPICS)
 
 
 async def _spend_transactions(connection: psycopg.AsyncConnection, number: int) -> int:

@@ -159,16 +159,18 @@ class Proxy:
         return (self.directory / "output.txt").read_text(errors="replace")[-3000:]
 
 
-def proxy(directory: Path, port: int, url: str, upstream: str, **settings: Any) -> Proxy:
-    """A proxy with one pattern rule; `settings` as in `Settings`."""
+def proxy(
+    directory: Path, port: int, url: str, upstream: str, rules: str = "", **settings: Any
+) -> Proxy:
+    """A proxy with one pattern rule and further `rules`; `settings` as in `Settings`."""
     directory.mkdir(exist_ok=True)
-    (directory / "policy.yaml").write_text(POLICY)
+    (directory / "policy.yaml").write_text(POLICY + rules)
     chosen = {
         "data_dir": directory,
         "database_url": url,
         "port": port,
         "policy": directory / "policy.yaml",
-        "detectors": json.dumps(DETECTORS),
+        "detectors": json.dumps(DETECTORS | settings.pop("detectors", {})),
         "upstreams": json.dumps([{"name": "u", "url": upstream, "model": "small"}]),
         "key_secret": "faults" * 8,
         **settings,

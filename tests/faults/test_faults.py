@@ -7,6 +7,8 @@ hundred times; `BANISTER_FAULT_SEED` repeats a run's random choices.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import random
 import signal
@@ -14,12 +16,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.segment import segment_path, segments_in
 from guardrails.exchange_log.writer import ExchangeLog
+from tests import fakes
 from tests.factories import make_exchange
-from tests.faults.rig import Load, Proxy, Server, Wire, compare, recorded
+from tests.faults.rig import Load, Proxy, Server, Wire, ask, compare, recorded
 
 ROUNDS = int(os.environ.get("BANISTER_FAULT_ROUNDS", "2"))
 LONG = ROUNDS > 2
@@ -258,6 +263,70 @@ async def test_a_clock_that_steps_back_an_hour_changes_nothing(
             await asyncio.sleep(0.02)
     await log.stop()
     assert recorded(url) == dict.fromkeys((exchange.id for exchange in exchanges), 1)
+
+
+SLOW_RULE = """
+  - id: slow
+    detector: slow
+    label: bad
+    stage: [input]
+    threshold: 0.5
+    action: block
+    on_error: allow
+"""
+
+
+async def test_a_detector_that_never_answers_delays_and_every_exchange_says_so(
+    server: Server, make_proxy: Make, rng: random.Random
+):
+    url = server.database()
+    async with fakes.upstream(fakes.slow(60)) as silent:
+        slow = {"kind": "remote", "api": "detectors", "url": silent.url, "labels": ["bad"]}
+        options = {"detector_id": "slow", "timeout_seconds": 0.4}
+        proxy = make_proxy(url, rules=SLOW_RULE, detectors={"slow": slow | options})
+        load = Load([proxy.port], rng)
+        await proxy.ready()
+        async with load.running():
+            await load.until_answered(20)
+            proxy.kill()
+            proxy.start()
+            await proxy.ready()
+            await load.until_answered(20)
+        await proxy.written()
+    compare(url, load)
+    with psycopg.connect(libpq_url(url)) as connection:
+        [(said,)] = connection.execute(
+            "SELECT count(*) FROM exchanges WHERE checks @? '$[*] ? (@.detector == \"slow\").error'"
+        ).fetchall()
+    assert said >= 20
+
+
+async def test_callers_that_go_away_at_any_moment_leave_one_record_each(
+    server: Server, make_proxy: Make, rng: random.Random
+):
+    url = server.database()
+    async with fakes.upstream(fakes.slow(0.2, fakes.chat("It is. " * 50))) as model:
+        upstreams = json.dumps([{"name": "u", "url": model.url, "model": "small"}])
+        proxy = make_proxy(url, upstreams=upstreams)
+        await proxy.ready()
+        body = json.dumps({"model": "small", "messages": [{"role": "user", "content": "Hi"}]})
+
+        async def leave(after: float) -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(after):
+                    await ask(proxy.port, "POST", "/v1/chat/completions", body.encode())
+
+        gone = 40 * (5 if LONG else 1)
+        await asyncio.gather(*(leave(rng.uniform(0.05, 0.19)) for _ in range(gone)))
+        await asyncio.sleep(0.5)
+        await proxy.written()
+        with psycopg.connect(libpq_url(url)) as connection:
+            [(rows, abandoned)] = connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE abandoned) FROM exchanges"
+            ).fetchall()
+        assert rows == abandoned > 0
+        assert len(model.requests) <= rows <= gone
+    assert max(recorded(url).values()) == 1
 
 
 @pytest.mark.slow
