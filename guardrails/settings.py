@@ -141,6 +141,7 @@ class RetrainingSettings(_Strict):
 
     enabled: bool = Field(False, description="Alerts and the calendar open runs by themselves")
     approval: bool = Field(True, description="A run that opened by itself waits for a person")
+    here: bool = Field(True, description="The monitor starts the work; else an engine elsewhere")
     cooldown_hours: float = Field(24.0, ge=0, description="Between two runs of a model")
     every_days: int | None = Field(None, gt=0, description="Open a run so often, alert or none")
     alert_jobs: tuple[str, ...] = Field(

@@ -27,7 +27,9 @@ from guardrails.settings import Settings
 from guardrails.types import Caller, Stage
 
 _CHECKED_AT_ONCE, _ASKED_AT_ONCE = 32, 8
-_SECONDS = 600.0
+_ASK_SECONDS = 600.0
+_CHECK_SECONDS = 120.0
+"""Nobody waits for a line, and one that is late would be decided by its rule's `on_error`."""
 
 
 class How(Struct, frozen=True):
@@ -105,7 +107,7 @@ class Judge:
         # Groundedness is measured against passages, and a text alone has none.
         wanted = self._ruling.detectors(self._how.route, caller, line.segments) - {cite.DETECTOR}
         checks = await self._checker.run(
-            wanted, line.segments, side, timeout_seconds=self._settings.check_seconds
+            wanted, line.segments, side, timeout_seconds=_CHECK_SECONDS
         )
         verdict = self._ruling.decide(
             checks, line.segments, side=side, route=self._how.route, caller=caller
@@ -122,7 +124,7 @@ class Judge:
         headers = {"content-type": "application/json"}
         if self._how.key:
             headers["authorization"] = f"Bearer {self._how.key}"
-        connection = kind(url.hostname, url.port, timeout=_SECONDS)
+        connection = kind(url.hostname, url.port, timeout=_ASK_SECONDS)
         known = {} if line.id is None else {"id": line.id}
         try:
             path = f"{url.path.rstrip('/')}/chat/completions"

@@ -20,7 +20,7 @@ async def run(window: Window, engine: AsyncEngine) -> Outcome:
     openings = []
     if settings.retraining.enabled:
         openings = await open_due(engine, settings, datetime.now(UTC))
-    idle = await workers.abandoned(engine)
+    idle = await workers.abandoned(engine) if settings.retraining.here else []
     data_dir = settings.data_dir.expanduser().absolute()
     for run_id in idle:
         workers.start(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -102,3 +105,17 @@ async def test_runs_that_nobody_works_on_are_found(engine: AsyncEngine, tmp_path
         assert await workers.abandoned(engine) == []
     await runs.finish(engine, opening.run.id, "failed", "", now=NOW)
     assert await workers.abandoned(engine) == []
+
+
+async def test_a_run_s_work_is_a_process_of_its_own_and_is_started_once(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    run_id, log = uuid4(), tmp_path / "logs" / "run.log"
+    environment = {"BANISTER_DATABASE_URL": postgres_url, "BANISTER_DATA_DIR": str(tmp_path)}
+    workers.start(run_id, log, environment)
+    first = workers._STARTED[run_id]
+    workers.start(run_id, log, environment)
+    assert workers._STARTED[run_id] is first
+    assert os.getsid(first.pid) == first.pid
+    assert await asyncio.to_thread(first.wait, 60) != 0
+    assert f"There is no retraining run {run_id}" in " ".join(log.read_text().split())
