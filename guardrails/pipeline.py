@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 from guardrails import seams
 from guardrails.checks import Checker
@@ -344,10 +344,10 @@ class Pipeline:
 
 def ended(exchange: Exchange, began: float) -> Exchange:
     """The exchange as it ends: what it was about, and the time that it took in all."""
-    if said := exchange.question:
-        exchange = exchange.evolve(language=language_of(said), groups=groups_in(said))
+    said = exchange.question
+    about: Any = {"language": language_of(said), "groups": groups_in(said)} if said else {}
     seconds = {**exchange.seconds, "total": time.perf_counter() - began}
-    return exchange.evolve(seconds=seconds, unrecorded=False)
+    return exchange.evolve(**about, seconds=seconds, unrecorded=False)
 
 
 def normalise(exchange: Exchange, wire: ModuleType, ruling: Ruling) -> Exchange:

@@ -45,10 +45,8 @@ def language_of(text: str) -> str:
     language, so Ukrainian is taken for Russian and Persian for Arabic.
     """
     text = text[:READ_CHARACTERS]
-    letters = sum(map(str.isalpha, text))
-    if not letters:
-        return UNKNOWN
-    if not text.isascii():
+    letters = 0 if text.isascii() else sum(map(str.isalpha, text))
+    if letters:
         for name, script in _SCRIPTS:
             if len(script.findall(text)) >= (0.1 if name == "ja" else 0.3) * letters:
                 return name
