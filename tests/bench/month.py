@@ -236,9 +236,9 @@ async def write(url: str, exchanges: list[Exchange]) -> None:
     log = ExchangeLog(url, 200_000)
     await log.start()
     for exchange in exchanges:
-        while not log.append(exchange):
-            await asyncio.sleep(0.05)
-    await log.stop()
+        assert log.append(exchange)
+    await log.stop(drain_seconds=3_600.0)
+    assert log.stats.dropped == 0
 
 
 async def review(engine: AsyncEngine, exchanges: list[Exchange], seed: int) -> None:
