@@ -68,14 +68,21 @@ def text(report: Report) -> str:
     if report.actions:
         lines += ["", "What waits for a person:", *(f"- {one}" for one in report.actions)]
     if report.links:
-        lines += ["", f"{report.links}/reports/{report.week}"]
+        lines += ["", address(report)]
     return "\n".join(lines)
+
+
+def address(report: Report) -> str:
+    """Where the dashboards show it."""
+    return f"{report.links}/reports/{report.window.start:%Y-%m-%d}.html"
 
 
 def html(report: Report, charts: Sequence[str]) -> str:
     """The summary as HTML that mail programs show: tables and inline styles, pictures by name."""
     page = _TEMPLATES.get_template("mail.html.j2")
-    return page.render(report=report, charts=charts, words=words, span=span)
+    return page.render(
+        report=report, charts=charts, words=words, span=span, address=address(report)
+    )
 
 
 def _with_pictures(channel: str) -> str:

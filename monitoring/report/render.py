@@ -7,7 +7,6 @@ letters are shipped, the PDF's dates are the week's own, and nothing is drawn in
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from datetime import UTC
 from functools import cache
@@ -86,20 +85,6 @@ def style() -> str:
         f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
     )
     return letters + colours + (_HERE / "templates" / "report.css").read_text()
-
-
-def policy_of(page: bytes) -> str:
-    """The Content-Security-Policy to serve a report with: its own style and letters, and nothing.
-
-    It is told from the page, so that one which was kept under an older style can be shown too.
-    """
-    _, _, rest = page.partition(b"<style>")
-    written, _, _ = rest.partition(b"</style>")
-    digest = base64.b64encode(hashlib.sha256(written).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; font-src data:; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'self'"
-    )
 
 
 @cache
