@@ -51,7 +51,7 @@ async def events(
         yield "retry: 3000\n\n"
         while loop.time() < ends and not site.closing:
             try:
-                version, html = await part()
+                version, html = await _whole(part)
             except SQLAlchemyError:
                 version, html = seen, ""
             if version != seen:
@@ -69,6 +69,19 @@ def event(version: str, html: str) -> str:
     """One event; each line of the HTML is a line of its data."""
     lines = "".join(f"data: {line}\n" for line in html.splitlines())
     return f"id: {version}\n{lines}\n"
+
+
+async def _whole(part: Part) -> tuple[str, str]:
+    """The part, read to its end even when the browser leaves meanwhile.
+
+    A statement that is cut off costs its connection, and a line in the process's log.
+    """
+    reading = asyncio.ensure_future(part())
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        raise
 
 
 async def _wait(site: Site, seconds: float) -> None:

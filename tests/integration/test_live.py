@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from sqlalchemy.exc import OperationalError
 
 from dashboards.live import event, events
@@ -52,3 +55,22 @@ async def test_a_stream_ends_by_itself():
 
 def test_each_line_is_a_line_of_the_event():
     assert event("7", "<p>a\n\nb</p>") == "id: 7\ndata: <p>a\ndata: \ndata: b</p>\n\n"
+
+
+async def test_who_leaves_does_not_cut_off_what_is_being_read():
+    ended = asyncio.Event()
+
+    async def part():
+        await asyncio.sleep(0.05)
+        ended.set()
+        raise OperationalError("SELECT", {}, Exception())
+
+    stream = events(Closing(), part, "")
+    assert await anext(stream) == "retry: 3000\n\n"
+    reading = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    async with asyncio.timeout(5):
+        await ended.wait()
