@@ -24,7 +24,7 @@ from monitoring.metrics import served
 from monitoring.rollout import watch
 from monitoring.run import measured, run
 from monitoring.runs import SHORTEST_SHOWN
-from monitoring.scheduler import serve
+from monitoring.scheduler import CONNECTIONS, serve
 from monitoring.types import Figure, Run, Status
 from monitoring.windows import last_full
 
@@ -123,7 +123,7 @@ async def _serve(url: str, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    engine: AsyncEngine = make_engine(url)
+    engine: AsyncEngine = make_engine(url, max_overflow=CONNECTIONS - 5)
     try:
         jobs = load_all()
         console.print(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,8 +18,9 @@ from monitoring.jobs import Job
 from monitoring.leader import lease
 from monitoring.run import run
 from monitoring.timetable import Timetable
+from monitoring.trigger import AfterWindow
 from monitoring.types import Run, Status
-from monitoring.windows import EPOCH, full_since
+from monitoring.windows import full_since
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,16 @@ SETTLE = timedelta(minutes=2)
 
 POLL_SECONDS = 5.0
 """How often the leader shows that it lives, and a stand-by asks for the lease."""
+
+LONG = timedelta(hours=1)
+LONG_AT_ONCE = 4
+"""Jobs with windows of an hour or more that run side by side: each takes two connections or three,
+and at midnight all are due."""
+
+CONNECTIONS = 40
+"""What the engine of `serve` must be able to open at once."""
+
+NO_SLOT: AbstractAsyncContextManager[None] = nullcontext()
 
 CATCH_UP = 48
 """The most windows of a job that are done after a standstill, the latest of them."""
@@ -43,24 +54,26 @@ async def catch_up(
     told: Told,
     settle: timedelta = SETTLE,
     poll_seconds: float = POLL_SECONDS,
+    slot: AbstractAsyncContextManager[None] = NO_SLOT,
 ) -> None:
     """Run a job over every window that has ended since its last run; at first only the latest.
 
     A window that failed last is tried once more; none is left out because another process has it.
     """
-    at = now() - settle
-    last = await runs.latest(engine, job.name)
-    limit = 1 if job.only_newest or last is None else CATCH_UP
-    since = datetime.min.replace(tzinfo=UTC)
-    if last is not None:
-        failed = last.status is Status.FAILED and not job.only_newest
-        since = last.window.start if failed else last.window.end
-    for window in full_since(job.every, since, at, limit=limit):
-        # Another process is at it, or was just killed at it: its record or its lock will come, and
-        # only Postgres knows when.
-        while (done := await run(job, window, engine, now=now)) is None:  # noqa: ASYNC110
-            await asyncio.sleep(poll_seconds)
-        told(done)
+    async with slot:
+        at = now() - settle
+        last = await runs.latest(engine, job.name)
+        limit = 1 if job.only_newest or last is None else CATCH_UP
+        since = datetime.min.replace(tzinfo=UTC)
+        if last is not None:
+            failed = last.status is Status.FAILED and not job.only_newest
+            since = last.window.start if failed else last.window.end
+        for window in full_since(job.every, since, at, limit=limit):
+            # Another process is at it, or was just killed at it: its record or its lock will come,
+            # and only Postgres knows when.
+            while (done := await run(job, window, engine, now=now)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(poll_seconds)
+            told(done)
 
 
 async def serve(
@@ -107,13 +120,14 @@ def _start(jobs: Sequence[Job], engine: AsyncEngine, options: dict[str, Any]) ->
         engine.url.render_as_string(hide_password=False), [job.name for job in jobs]
     )
     scheduler = AsyncIOScheduler(timezone=UTC, jobstores={"default": timetable})
-    first = EPOCH + options["settle"]
+    # Those that are due every few minutes never wait for those that take minutes.
+    slots = asyncio.Semaphore(LONG_AT_ONCE)
     for job in jobs:
         scheduler.add_job(
             catch_up,
-            IntervalTrigger(seconds=int(job.every.total_seconds()), start_date=first, timezone=UTC),
+            AfterWindow(job.every, options["settle"]),
             args=(job, engine),
-            kwargs=options,
+            kwargs={**options, "slot": slots if job.every >= LONG else nullcontext()},
             id=job.name,
             replace_existing=True,
             # What a new leader finds undone it does at once.

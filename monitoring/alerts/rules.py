@@ -17,7 +17,8 @@ from monitoring.types import Alarm, Figure, Run, Status, Window
 
 SETTLE = timedelta(minutes=2)
 GRACE = timedelta(minutes=10)
-"""A window may be recorded so much later than it could have been, before its job is late."""
+"""A window may be recorded so much later than it could have been, before its job is late; where the
+window is long, a 24th of it."""
 SILENCE = 4
 """A job may find no data in so many windows in a row…"""
 LEAST_SILENCE = timedelta(days=1)
@@ -156,12 +157,13 @@ def _late(standing: Standing, now: datetime) -> Iterable[Signal]:
     if done is None:
         return
     due = done + standing.every + SETTLE
-    if now > due + GRACE:
+    grace = max(GRACE, standing.every / 24)
+    if now > due + grace:
         yield _about_job(
             standing,
             "job_late",
             f"{standing.job} has not run since {done:%Y-%m-%d %H:%M} UTC, due at {due:%H:%M}",
-            Severity.CRITICAL if now > due + GRACE + 2 * standing.every else Severity.WARNING,
+            Severity.CRITICAL if now > due + grace + 2 * standing.every else Severity.WARNING,
             Window(done, done + standing.every),
         )
 

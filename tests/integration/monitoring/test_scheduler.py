@@ -8,9 +8,10 @@ from datetime import timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from monitoring.jobs import Job
 from monitoring.leader import LOCK, lease
 from monitoring.scheduler import catch_up, serve
-from monitoring.types import Run
+from monitoring.types import Outcome, Run, Status, Window
 from tests.integration.monitoring.traffic import HOUR, NOW, Counting, now
 
 
@@ -56,3 +57,25 @@ async def test_stand_by_takes_over_when_the_leaders_session_ends(
         stop.set()
         await stand_by
     assert [one.window for one in done] == [HOUR]
+
+
+async def test_many_jobs_that_are_due_at_once_do_not_wait_for_each_others_connections(
+    engine: AsyncEngine,
+):
+    stop, done = asyncio.Event(), []
+
+    async def reads(window: Window, engine: AsyncEngine) -> Outcome:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT pg_sleep(0.05)"))
+        return Outcome(Status.OK, 1, "read")
+
+    jobs = [Job(f"job_{number}", timedelta(hours=1), reads) for number in range(15)]
+
+    def told(one: Run) -> None:
+        done.append(one)
+        if len(done) == len(jobs):
+            stop.set()
+
+    # The engine has ten connections, and each job takes two.
+    await asyncio.wait_for(serve(jobs, engine, stop, now=now, told=told, poll_seconds=0.1), 25)
+    assert {one.status for one in done} == {Status.OK}

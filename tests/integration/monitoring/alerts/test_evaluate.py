@@ -245,11 +245,11 @@ async def test_two_monitors_send_a_message_once_and_a_dead_one_leaves_it_to_the_
 
 async def test_a_late_job_fires_and_its_next_run_resolves_it(engine: AsyncEngine):
     await runs.record(engine, a_run(Status.OK))
-    await look(engine, 360 + 13)
+    await look(engine, 360 + 18)
     (alert,) = await records.open_alerts(engine)
     assert alert.labels == {"alertname": "job_late", "job": "rate_drift"}
     await runs.record(engine, a_run(Status.OK, end=NOW + EVERY))
-    await look(engine, 360 + 29)
+    await look(engine, 360 + 34)
     found = await records.find(engine, alert.id)
     assert found is not None
     assert found.state is State.RESOLVED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitoring.alerts.rules import GRACE, SETTLE, seen
+from monitoring.alerts.rules import SETTLE, seen
 from monitoring.alerts.types import Severity
 from monitoring.types import Alarm, Figure, Status
 from tests.unit.monitoring.alerts.alarms import (
@@ -66,6 +66,9 @@ def test_a_failed_job_is_a_warning_and_critical_once_nothing_was_measured_for_lo
     assert (found.key, found.severity) == ("job_failed:rate_drift", Severity.WARNING)
     (found,) = seen([a_standing(run, measured_until=NOW - 3 * EVERY)], NOW).signals
     assert found.severity is Severity.CRITICAL
+
+
+GRACE = EVERY / 24
 
 
 @pytest.mark.parametrize(
