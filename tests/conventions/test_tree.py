@@ -29,7 +29,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "dashboards/pages/review.py": "test_dashboard_pages.py judges, takes back and goes on",
     "guardrails/grounding/catalogue.py": "test_dashboard_pages.py lists, opens and removes",
     "dashboards/pages/account.py": "test_login.py logs in, and changes a password there",
-    "guardrails/batch/judge.py": "integration/batch/test_command.py runs it in Ray's workers",
     "guardrails/batch/on_ray.py": "integration/batch/test_command.py runs it, and kills some of it",
     "monitoring/retraining/kinds/language_model.py": "test_execute.py does each of its steps",
     "monitoring/retraining/promote.py": "test_execute.py starts a rollout, and starts none",
