@@ -226,7 +226,8 @@ async def labelled(
     tenants: Sequence[str] | None = None,
 ) -> list[Labelled]:
     """What has a label, of exchanges that began in the window, oldest first."""
-    return [one for one in await sampled(engine, window, why=why, tenants=tenants) if one.labels]
+    said = exists().where(_label.item_id == _item.id)
+    return await _found(engine, _of(window, why, tenants).where(said))
 
 
 async def sampled(
@@ -241,25 +242,28 @@ async def sampled(
     A label outlives its exchange; for one tenant's those are left out, for nobody knows whose they
     were.
     """
+    return await _found(engine, _of(window, why, tenants))
+
+
+async def of_exchange(engine: AsyncEngine, exchange_id: UUID) -> list[Labelled]:
+    """Every item of one exchange, with its labels."""
+    return await _found(engine, select(review_items).where(_item.exchange_id == exchange_id))
+
+
+def _of(window: Window, why: Why | None, tenants: Sequence[str] | None) -> Select[Any]:
     statement = select(review_items).where(
         _item.exchange_started_at >= window.start, _item.exchange_started_at < window.end
     )
     if why is not None:
         statement = statement.where(_item.why == why)
-    if tenants is not None:
-        statement = _within(statement.join(exchanges, _HERE), tenants)
-    statement = statement.order_by(_item.exchange_started_at, _item.id)
-    async with engine.connect() as connection:
-        rows = (await connection.execute(statement)).all()
-        labels = await _labels_of(connection, [row.id for row in rows])
-    return [Labelled(_item_of(row), labels.get(row.id, ())) for row in rows]
+    return statement if tenants is None else _within(statement.join(exchanges, _HERE), tenants)
 
 
-async def of_exchange(engine: AsyncEngine, exchange_id: UUID) -> list[Labelled]:
-    """Every item of one exchange, with its labels."""
-    statement = select(review_items).where(_item.exchange_id == exchange_id)
+async def _found(engine: AsyncEngine, statement: Select[Any]) -> list[Labelled]:
+    """Items with their labels, oldest exchange first."""
+    ordered = statement.order_by(_item.exchange_started_at, _item.id)
     async with engine.connect() as connection:
-        rows = (await connection.execute(statement.order_by(_item.sampled_at))).all()
+        rows = (await connection.execute(ordered)).all()
         labels = await _labels_of(connection, [row.id for row in rows])
     return [Labelled(_item_of(row), labels.get(row.id, ())) for row in rows]
 
