@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 
 import uuid_utils
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails import detectors, memory, proxy
 from guardrails.access import Access
@@ -217,7 +216,7 @@ class App:
         settings = self._settings
         if inference is None or not any(r.grounding for r in settings.routes.values()):
             return None
-        engine: AsyncEngine = make_engine(url)
+        engine = make_engine(url)
         self._stack.push_async_callback(engine.dispose)
 
         async def embed(texts: Sequence[str]) -> list[list[float]]:

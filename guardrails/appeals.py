@@ -15,7 +15,7 @@ from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from guardrails.database.url import libpq_url
-from guardrails.exchange_log.query import CLOCKS_APART, moment_of
+from guardrails.exchange_log.moments import CLOCKS_APART, moment_of
 
 REASON_CHARACTERS = 2_000
 State = Literal["waiting", "upheld", "overturned"]

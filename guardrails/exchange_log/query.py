@@ -7,7 +7,7 @@ holds, is the caller's choice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from guardrails.errors import BadRequest
 from guardrails.exchange_log import rare, search
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.filters import Filter, span
+from guardrails.exchange_log.moments import CLOCKS_APART, moment_of
 from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.rows import (
     IN_ROW,
@@ -40,14 +41,12 @@ __all__ = [
     "Totals",
     "get",
     "latest",
-    "moment_of",
     "per_bucket",
     "totals",
 ]
 
 MAX_LIMIT = 1_000
 MAX_BUCKETS = 2_000
-CLOCKS_APART = timedelta(minutes=10)
 
 _ENCRYPTED = (
     "The texts are encrypted (BANISTER_LOG_KEYS), so they cannot be searched. "
@@ -161,16 +160,6 @@ async def per_bucket(
         series.append(Bucket(start=moment, end=end, **counts))
         moment += bucket
     return series
-
-
-def moment_of(exchange_id: UUID) -> datetime | None:
-    """When a UUIDv7 was made, to the millisecond; None for any other kind."""
-    if exchange_id.version != 7:
-        return None
-    try:
-        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=exchange_id.int >> 80)
-    except OverflowError:
-        return None
 
 
 def _users(since: datetime, until: datetime) -> list[ColumnElement[bool]]:

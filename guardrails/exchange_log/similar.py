@@ -19,7 +19,8 @@ from guardrails.errors import BadRequest
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.embeddings import Embed, is_shown, written
 from guardrails.exchange_log.filters import Filter
-from guardrails.exchange_log.query import CLOCKS_APART, get, moment_of
+from guardrails.exchange_log.moments import CLOCKS_APART, moment_of
+from guardrails.exchange_log.query import get
 from guardrails.exchange_log.rows import ExchangeDetail, ExchangeRow, row_of, statement
 from guardrails.exchange_log.tables import exchanges
 from guardrails.exchange_log.upkeep_tables import exchange_counts, exchange_embeddings

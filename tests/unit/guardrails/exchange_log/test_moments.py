@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from guardrails.exchange_log.query import moment_of
+from guardrails.exchange_log.moments import moment_of
 from tests.factories import make_id
 
 
