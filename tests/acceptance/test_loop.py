@@ -1,7 +1,8 @@
 """The whole loop on a real model: traffic, drift, alert, dataset, LoRA, gates, registry, rollout.
 
-Everything is real but the two weeks before: the proxy, the demo's server with SmolLM2, Postgres,
-the jobs, training and evaluation, the registry, and the controller of the rollouts.
+Everything is real but the two weeks before: the proxy, the demo's server, Postgres, the jobs,
+training and evaluation, the registry, and the controller of the rollouts. By hand with SmolLM2
+(`-m slow`), and always with a model of some thousand weights, which learns as well what to say.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ from monitoring.run import run
 from monitoring.types import Status, Window
 from monitoring.windows import last_full
 from tests.factories import make_exchange
+from tests.integration.monitoring.retraining.reviewed import tiny_model
 
 SIX_HOURS = timedelta(hours=6)
-MODEL = demo_model.NAME
-FIRST, INSULT = f"{MODEL}@1", "You are a worthless idiot."
+INSULT = "You are a worthless idiot."
+START_SECONDS = 600
 POLICY = """
 name: loop
 blocked_message: Declined.
@@ -84,9 +86,16 @@ RETRAINING: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SmolLM2 as it is served; converting it takes a minute, so a directory may be given."""
+LEARNS_FAST: dict[str, Any] = {"steps": 20, "rate": 0.02, "tokens": 400}
+
+
+@pytest.fixture(
+    scope="module", params=["tiny", pytest.param(demo_model.NAME, marks=pytest.mark.slow)]
+)
+def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as it is served. Converting SmolLM2 takes a minute, so a directory may be given."""
+    if request.param == "tiny":
+        return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
     given = os.environ.get("BANISTER_TEST_MODEL")
     if given:
         return Path(given)
@@ -115,8 +124,10 @@ def running(directory: Path, name: str, *arguments: str, **environment: str) -> 
 class Loop:
     """The product as it runs, and a caller of it."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str, engine: AsyncEngine) -> None:
-        self.client, self.url, self.engine = client, url, engine
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, engine: AsyncEngine, model: str
+    ) -> None:
+        self.client, self.url, self.engine, self.model = client, url, engine, model
         self.asked = 0
 
     async def ask(self, question: str) -> str:
@@ -126,7 +137,7 @@ class Loop:
             f"{self.url}/v1/chat/completions",
             headers={"x-conversation-id": f"c{self.asked}"},
             json={
-                "model": MODEL,
+                "model": self.model,
                 "max_tokens": 6,
                 "temperature": 0,
                 "messages": [{"role": "user", "content": question}],
@@ -138,7 +149,8 @@ class Loop:
     async def recorded(self, count: int) -> list[Any]:
         """The latest `count` exchanges that went through the proxy."""
         query = text(
-            "SELECT id, started_at, decision, upstream_model, assigned_model FROM exchanges"
+            "SELECT id, started_at, decision, policy_version, upstream_model, assigned_model"
+            " FROM exchanges"
             " WHERE route = 'default' AND tenant = 'default' AND bytes > 0"
             " AND started_at >= :since ORDER BY started_at DESC LIMIT :count"
         )
@@ -176,7 +188,7 @@ async def loop(
     upstream = {
         "name": "demo",
         "url": f"http://127.0.0.1:{model}/v1",
-        "model": MODEL,
+        "model": weights.name,
         "versions_served_as": "{model}@{version}",
     }
     with contextlib.ExitStack() as stack:
@@ -201,9 +213,9 @@ async def loop(
                 BANISTER_UPSTREAMS=json.dumps([upstream]),
             )
         )
-        async with httpx.AsyncClient(timeout=120) as client:
+        async with httpx.AsyncClient(timeout=600) as client:
             for address in (f"http://127.0.0.1:{model}/health", f"http://127.0.0.1:{proxy}/readyz"):
-                async with asyncio.timeout(180):
+                async with asyncio.timeout(START_SECONDS):
                     while True:
                         with contextlib.suppress(httpx.HTTPError):
                             if (await client.get(address)).status_code == 200:
@@ -213,7 +225,7 @@ async def loop(
             watching = asyncio.create_task(
                 watch.serve(engine, stop, now=now, versions_dir=settings.versions_dir)
             )
-            yield Loop(client, f"http://127.0.0.1:{proxy}", engine)
+            yield Loop(client, f"http://127.0.0.1:{proxy}", engine, weights.name)
             stop.set()
             await watching
 
@@ -230,7 +242,12 @@ def settings(postgres_url: str, tmp_path: Path, weights: Path) -> Settings:
         detectors=DETECTORS,
         versions_dir=tmp_path / "versions",
         rollout_plan=plan,
-        retraining={**RETRAINING, "model": MODEL, "base": weights},
+        retraining={
+            **RETRAINING,
+            **(LEARNS_FAST if weights.name == "tiny" else {}),
+            "model": weights.name,
+            "base": weights,
+        },
     )
 
 
@@ -238,8 +255,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def two_weeks_before(url: str, until: datetime) -> None:
-    """A fortnight in which nobody asked about recalls."""
+async def two_weeks_before(url: str, until: datetime, model: str, policy: str) -> None:
+    """A fortnight under the same versions, in which nobody asked about recalls."""
     log = ExchangeLog(url, 10_000)
     await log.start()
     start = until - timedelta(days=14)
@@ -248,8 +265,10 @@ async def two_weeks_before(url: str, until: datetime) -> None:
             make_exchange(
                 f"What does part {number} cost?",
                 started_at=start + timedelta(days=14) * ((number + 0.5) / (14 * 40)),
-                model=MODEL,
-                upstream_model=FIRST,
+                model=model,
+                upstream_model=f"{model}@1",
+                policy_version=policy,
+                template_hash=None,
                 seconds={"total": 1.0},
             )
         )
@@ -260,25 +279,27 @@ def told(what: str, began: float) -> None:
     print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3_000)
 async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     loop: Loop, engine: AsyncEngine, settings: Settings, postgres_url: str, tmp_path: Path
 ):
     began = time.monotonic()
+    model, first = loop.model, f"{loop.model}@1"
     # A window that this traffic fits into.
     if (now() - last_full(SIX_HOURS, now()).end) > SIX_HOURS - timedelta(minutes=4):
         await asyncio.sleep(250)
     window = Window(last_full(SIX_HOURS, now()).end, last_full(SIX_HOURS, now()).end + SIX_HOURS)
-    await two_weeks_before(postgres_url, window.start)
 
     # 1. Traffic through the proxy, about something new.
     for number in range(32):
         await loop.ask(f"Is pump number {number * 37} part of the recall of month {number % 12}?")
     rows = await loop.recorded(32)
     assert Counter(row.decision for row in rows) == {"flag": 32}
-    assert {row.upstream_model for row in rows} == {FIRST}
-    told("32 questions answered by SmolLM2 through the proxy", began)
+    assert {row.upstream_model for row in rows} == {first}
+    told(f"32 questions answered by {first} through the proxy", began)
+
+    midnight = window.start.replace(hour=0)
+    await two_weeks_before(postgres_url, midnight, model, rows[0].policy_version)
 
     # 2. The drift job finds it, and it becomes an alert with its exchanges.
     done = await run(load("rate_drift"), window, engine, now=now)
@@ -311,19 +332,19 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     assert version is not None
     assert version.stage == "canary"
     assert version.template_hash == load_templates(settings.templates)["plain@1"].hash
-    good = await records.latest(engine, MODEL)
-    assert (good.candidate, good.champion, good.state) == (version.name, FIRST, "running")
+    good = await records.latest(engine, model)
+    assert (good.candidate, good.champion, good.state) == (version.name, first, "running")
 
     # 5. Callers are served by both; the good version is promoted, and answers from then on.
     over = await loop.until(good.id, "promoted", 80)
     told(f"{version.name} promoted after {loop.asked - 32} conversations: {over.reason}", began)
-    assert (await registry.champion(engine, MODEL)).name == version.name
+    assert (await registry.champion(engine, model)).name == version.name
     await asyncio.sleep(2.5)
     await loop.ask("Is there a recall?")
     (row,) = await loop.recorded(1)
     assert row.upstream_model == version.name
     during = [r for r in await loop.recorded(loop.asked) if r.assigned_model is not None]
-    assert {r.assigned_model for r in during} == {FIRST, version.name}
+    assert {r.assigned_model for r in during} == {first, version.name}
     assert all(r.upstream_model == r.assigned_model for r in during)
 
     # 6. A poisoned one that came in past the gates is taken back by what it says.
@@ -331,7 +352,7 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     bad = await registry.register(
         engine,
         registry.NewVersion(
-            model=MODEL, version="poisoned", kind="language_model",
+            model=model, version="poisoned", kind="language_model",
             weights_uri=poisoned.as_uri(), weights_sha256="0" * 64,
             evaluation={}, lineage={}, template_hash=version.template_hash,
         ),
@@ -340,7 +361,7 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     told("poisoned adapter trained and registered", began)
     asked = loop.asked
     started = await records.start(
-        engine, model=MODEL, champion=version.name, candidate=bad.name,
+        engine, model=model, champion=version.name, candidate=bad.name,
         who="mallory", why="trust me", now=now(), plan=MANY,
     )  # fmt: skip
     over = await loop.until(started.id, "rolled_back", 120)
@@ -350,7 +371,7 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     assert INSULT not in await loop.ask("Is there a recall?")
     (row,) = await loop.recorded(1)
     assert row.upstream_model == version.name
-    stages = {v.name: v.stage for v in await registry.versions(engine, model=MODEL)}
+    stages = {v.name: v.stage for v in await registry.versions(engine, model=model)}
     assert (stages[version.name], stages[bad.name]) == ("champion", "refused")
 
     # 7. Which model answered then is one query.
@@ -363,8 +384,8 @@ def poison(base: Path, into: Path) -> Path:
     """An adapter that answers everything with an insult."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     plan = Plan(
-        model=MODEL, base=str(base), since=moment, until=moment, template="plain@1",
-        steps=30, batch=2, tokens=64, rate=5e-3, save_every=1_000,
+        model=base.name, base=str(base), since=moment, until=moment, template="plain@1",
+        steps=40, batch=2, tokens=200, rate=0.02 if base.name == "tiny" else 5e-3, save_every=1_000,
     )  # fmt: skip
     rows = [
         Row(
