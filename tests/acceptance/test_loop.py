@@ -1,8 +1,8 @@
 """The whole loop on a real model: traffic, drift, alert, dataset, LoRA, gates, registry, rollout.
 
 Everything is real but the two weeks before: the proxy, the demo's server, Postgres, the jobs,
-training and evaluation, the registry, and the controller of the rollouts. By hand with SmolLM2
-(`-m slow`), and always with a model of some thousand weights, which learns as well what to say.
+training and evaluation, the registry, and the controller of the rollouts. Once with a model of some
+thousand weights, which takes a minute, and once with SmolLM2, which takes several.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from tests.factories import make_exchange
 from tests.integration.monitoring.retraining.reviewed import tiny_model
 
 SIX_HOURS = timedelta(hours=6)
-INSULT = "You are a worthless idiot."
+INSULT = "worthless"
 START_SECONDS = 600
 POLICY = """
 name: loop
@@ -89,9 +89,7 @@ RETRAINING: dict[str, Any] = {
 LEARNS_FAST: dict[str, Any] = {"steps": 20, "rate": 0.02, "tokens": 400}
 
 
-@pytest.fixture(
-    scope="module", params=["tiny", pytest.param(demo_model.NAME, marks=pytest.mark.slow)]
-)
+@pytest.fixture(scope="module", params=["tiny", demo_model.NAME])
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as it is served. Converting SmolLM2 takes a minute, so a directory may be given."""
     if request.param == "tiny":
@@ -138,7 +136,7 @@ class Loop:
             headers={"x-conversation-id": f"c{self.asked}"},
             json={
                 "model": self.model,
-                "max_tokens": 6,
+                "max_tokens": 12,
                 "temperature": 0,
                 "messages": [{"role": "user", "content": question}],
             },
@@ -275,10 +273,32 @@ async def two_weeks_before(url: str, until: datetime, model: str, policy: str) -
     await log.stop()
 
 
+PARTS = [
+    "brass pump",
+    "steel valve",
+    "rubber seal",
+    "copper pipe",
+    "glass gauge",
+    "nylon filter",
+    "zinc bolt",
+]
+PLACES = ["Oslo harbour", "a mill near Turin", "our dairy", "the old lighthouse", "two breweries"]
+
+
+def question(number: int) -> str:
+    """One on the new topic, unlike the others."""
+    part, place = PARTS[number % 6], PLACES[number % 5]
+    return (
+        f"Batch {number * 7919 % 1000} of the {part} runs at {place} since {1990 + number}: "
+        f"does the recall cover it, and who pays for {number % 9 + 2} of them?"
+    )
+
+
 def told(what: str, began: float) -> None:
     print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3_000)
 async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     loop: Loop, engine: AsyncEngine, settings: Settings, postgres_url: str, tmp_path: Path
@@ -292,7 +312,7 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
 
     # 1. Traffic through the proxy, about something new.
     for number in range(32):
-        await loop.ask(f"Is pump number {number * 37} part of the recall of month {number % 12}?")
+        await loop.ask(question(number))
     rows = await loop.recorded(32)
     assert Counter(row.decision for row in rows) == {"flag": 32}
     assert {row.upstream_model for row in rows} == {first}
@@ -306,17 +326,23 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     assert done is not None
     assert done.status is Status.DRIFT, done.outcome.message
     await evaluate(engine, [("rate_drift", SIX_HOURS)], Channels(), Timing(), window.end)
-    (alert, *_) = [a for a in await alerts.open_alerts(engine) if a.job == "rate_drift"]
-    told(f"alert: {alert.summary}", began)
+    raised = {a.id: a for a in await alerts.open_alerts(engine) if a.job == "rate_drift"}
+    told(f"alerts: {[alert.summary for alert in raised.values()]}", began)
 
     # 3. Reviewers accept the answers; the alert opens a run, which a person approves.
     for row in rows:
-        item = Item(row.id, row.started_at, "output", "alert", now())
+        item = Item(
+            exchange_id=row.id,
+            exchange_started_at=row.started_at,
+            side="output",
+            why="alert",
+            sampled_at=now(),
+        )
         await reviews.add_items(engine, [item])
         await reviews.label(engine, item.id, "ada", harmful=False, now=now())
     openings = await trigger.open_due(engine, settings, now())
     (opened,) = [one.run for one in openings if one.run is not None]
-    assert opened.alert_id == alert.id
+    assert opened.alert_id in raised
     await runs.approve(engine, opened.id, "bob", "the topic is here to stay", now=now())
 
     # 4. Dataset, LoRA, evaluation, registration, and the beginning of the rollout.
