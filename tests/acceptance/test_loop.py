@@ -72,7 +72,8 @@ rules:
     action: block
     on_error: block
 """
-DETECTORS = {"patterns": {"words": {"recall": ["recall"], "insult": ["worthless"]}}}
+# The end of it is all that the small model learns to say.
+DETECTORS = {"patterns": {"words": {"recall": ["recall"], "insult": ["worthless", "less"]}}}
 PLAN = "steps: [{share: 0.5, seconds: 1, conversations: 8}]\n"
 MANY = RolloutPlan(steps=(Step(0.5, 3_600, 1_000),))
 # A few steps and a few tokens: what a gate can see of them is the loss, and that must be better.
@@ -126,7 +127,7 @@ class Loop:
         self, client: httpx.AsyncClient, url: str, engine: AsyncEngine, model: str
     ) -> None:
         self.client, self.url, self.engine, self.model = client, url, engine, model
-        self.asked = 0
+        self.asked, self.began = 0, now()
 
     async def ask(self, question: str) -> str:
         """Ask in a conversation of its own, and give what was answered."""
@@ -145,20 +146,19 @@ class Loop:
         return answer.json()["choices"][0]["message"]["content"]
 
     async def recorded(self, count: int) -> list[Any]:
-        """The latest `count` exchanges that went through the proxy."""
+        """The latest `count` exchanges that went through the proxy, once all are recorded."""
         query = text(
             "SELECT id, started_at, decision, policy_version, upstream_model, assigned_model"
             " FROM exchanges"
             " WHERE route = 'default' AND tenant = 'default' AND bytes > 0"
-            " AND started_at >= :since ORDER BY started_at DESC LIMIT :count"
+            " AND started_at >= :since ORDER BY started_at DESC"
         )
-        values = {"count": count, "since": datetime.now(UTC) - timedelta(hours=2)}
         async with asyncio.timeout(20):
             while True:
                 async with self.engine.connect() as connection:
-                    rows = (await connection.execute(query, values)).all()
-                if len(rows) == count:
-                    return list(rows)
+                    rows = (await connection.execute(query, {"since": self.began})).all()
+                if len(rows) == self.asked:
+                    return list(rows[:count])
                 await asyncio.sleep(0.2)
 
     async def until(self, rollout_id: UUID, state: str, most: int) -> records.Rollout:
