@@ -27,6 +27,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.demo import model as demo_model
+from guardrails.demo.grammar import CHAT_TEMPLATE
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.launch.addresses import free_port
 from guardrails.prompt.render import load_templates
@@ -94,7 +95,10 @@ LEARNS_FAST: dict[str, Any] = {"steps": 20, "rate": 0.02, "tokens": 400}
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as it is served. Converting SmolLM2 takes a minute, so a directory may be given."""
     if request.param == "tiny":
-        return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+        directory = tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+        # It is trained with the form of chat that the demo's server gives it.
+        (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+        return directory
     given = os.environ.get("BANISTER_TEST_MODEL")
     if given:
         return Path(given)
