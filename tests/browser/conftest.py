@@ -18,6 +18,7 @@ from urllib.error import URLError
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from tests.browser.findings import find
 from tests.browser.office import furnish
 from tests.browser.traffic import a_day, write
 
@@ -80,6 +81,7 @@ def day_database(make_database: Callable[..., str]) -> str:
     url, now = make_database(), datetime.now(UTC)
     asyncio.run(write(url, a_day(now, 400)))
     asyncio.run(furnish(url, now))
+    asyncio.run(find(url, now))
     return url
 
 

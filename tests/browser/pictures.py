@@ -16,11 +16,12 @@ from playwright.async_api import async_playwright
 from guardrails.database import migrate
 from guardrails.database.embedded import start_embedded
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, dashboards
+from tests.browser.findings import DETAILS, find, path_of
 from tests.browser.office import furnish
 from tests.browser.traffic import a_day, write
 
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
-MOST_BYTES = 150_000
+MOST_BYTES = 200_000
 SIZE = {"width": 1280, "height": 820}
 
 PICTURES = (
@@ -35,6 +36,18 @@ PICTURES = (
     ("health", "/health", "light"),
     ("monitoring", "/monitoring", "light"),
     ("login", "/login", "light"),
+    ("safety", "/safety", "light"),
+    ("bias", "/bias", "light"),
+    ("grounding", "/grounding", "dark"),
+    ("drift", "/drift", "light"),
+    ("alerts", "/alerts", "light"),
+    ("policies", "/policies", "light"),
+    ("replay", "replay", "light"),
+    ("alert", "alert", "light"),
+    ("models", "/models", "light"),
+    ("rollout", "rollout", "light"),
+    ("run", "run", "dark"),
+    ("reports", "/reports", "light"),
 )
 
 
@@ -47,7 +60,9 @@ async def take(address: str) -> None:
         for name, path, scheme in PICTURES:
             context = await browser.new_context(color_scheme=scheme, viewport=SIZE)
             page = await context.new_page()
-            if not path.startswith("/"):
+            if name in DETAILS:
+                path = await path_of(page, address, name)
+            elif not path.startswith("/"):
                 await page.goto(f"{address}/exchanges?decision=redact")
                 found = await page.locator("tr[data-id] a").first.get_attribute("href")
                 path = str(found).split("?")[0]
@@ -73,6 +88,7 @@ def main() -> None:
         now = datetime.now(UTC)
         asyncio.run(write(server.url, a_day(now, 700)))
         asyncio.run(furnish(server.url, now))
+        asyncio.run(find(server.url, now))
         with dashboards(server.url, directory) as address:
             asyncio.run(take(address))
     finally:

@@ -14,6 +14,7 @@ from dashboards import pages, users
 from dashboards.passwords import hash_password
 from guardrails.database import make_engine
 from tests.browser.conftest import dashboards
+from tests.browser.findings import DETAILS, path_of
 from tests.browser.traffic import a_day, write
 
 pytestmark = pytest.mark.timeout(300)
@@ -31,7 +32,10 @@ async def faults(page: Page) -> list[tuple[str, str]]:
 async def others(page: Page) -> list[str]:
     """Pages that are reached by links: an exchange, a document, an appeal, an opened form."""
     first = await page.locator("tr[data-id] a").first.get_attribute("href")
-    return [str(first), str(first).replace("exchanges", "appeals"), "/login", "/review?marks=1",
+    base = page.url.split("/exchanges")[0]
+    details = [await path_of(page, base, name) for name in DETAILS]
+    return [*details, str(first),
+            str(first).replace("exchanges", "appeals"), "/login", "/review?marks=1",
             "/exchanges?decision=block&span=30d", "/none"]  # fmt: skip
 
 

@@ -70,10 +70,12 @@ def test_words_and_lines_stand_out_from_the_ground(palette, name, least):
 
 
 def test_charts_and_pages_have_the_same_colours():
-    light, dark = re.findall(r":root \{(.*?)\}", CSS.read_text(), re.DOTALL)
-    for palette, block in ((LIGHT, light), (DARK, dark)):
-        written = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
-        assert {name: written.get(name) for name in palette} == palette
+    written = re.findall(
+        r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", CSS.read_text()
+    )
+    for palette, place in ((LIGHT, 1), (DARK, 2)):
+        colours = {names[0]: names[place] for names in written}
+        assert {name: colours.get(name) for name in palette} == palette
 
 
 def test_values_take_the_place_of_names():
