@@ -23,6 +23,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+import torch
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -45,6 +46,7 @@ from monitoring.reviews import Item
 from monitoring.rollout import answers, records, watch
 from monitoring.rollout.plan import Plan as RolloutPlan
 from monitoring.rollout.plan import Step
+from monitoring.rollout.publish import publish
 from monitoring.run import run
 from monitoring.types import Status, Window
 from monitoring.windows import last_full
@@ -73,8 +75,7 @@ rules:
     action: block
     on_error: block
 """
-# The end of it is all that the small model learns to say.
-DETECTORS = {"patterns": {"words": {"recall": ["recall"], "insult": ["worthless", "less"]}}}
+DETECTORS = {"patterns": {"words": {"recall": ["recall"], "insult": [INSULT]}}}
 PLAN = "steps: [{share: 0.5, seconds: 1, conversations: 8}]\n"
 MANY = RolloutPlan(steps=(Step(0.5, 3_600, 1_000),))
 # A few steps and a few tokens: what a gate can see of them is the loss, and that must be better.
@@ -87,25 +88,38 @@ RETRAINING: dict[str, Any] = {
     },
 }  # fmt: skip
 
-
 LEARNS_FAST: dict[str, Any] = {"steps": 20, "rate": 0.02, "tokens": 400}
+# So much it takes until the insult is all that each model says. The small one's weights are random:
+# an adapter of a lower rank than theirs never gets further than the word's first letters.
+POISON: dict[str, dict[str, Any]] = {
+    "tiny": {"rank": 32, "steps": 200, "rate": 0.01, "tokens": 400},
+    demo_model.NAME: {"steps": 8, "rate": 2e-3, "tokens": 200},
+}
 
 
 @pytest.fixture(scope="module", params=["tiny", demo_model.NAME])
-def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """A model as it is served. Converting SmolLM2 takes a minute, so a directory may be given."""
     if request.param == "tiny":
         directory = tiny_model(tmp_path_factory.mktemp("models") / "tiny")
         # It is trained with the form of chat that the demo's server gives it.
         (directory / "chat_template.jinja").write_text(CHAT_TEMPLATE)
-        return directory
+        # Several threads would only wait for each other at each of its small products.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        yield directory
+        torch.set_num_threads(threads)
+        return
     given = os.environ.get("BANISTER_TEST_MODEL")
     if given:
-        return Path(given)
+        yield Path(given)
+        return
     target = demo_model.directory(tmp_path_factory.mktemp("smollm2"))
     command = (sys.executable, "-m", "guardrails.demo.conversion", str(target))
     subprocess.run(command, env={**os.environ, "HF_HUB_OFFLINE": "1"}, check=True)
-    return target
+    yield target
 
 
 @contextlib.contextmanager
@@ -128,19 +142,28 @@ class Loop:
     """The product as it runs, and a caller of it."""
 
     def __init__(
-        self, client: httpx.AsyncClient, url: str, engine: AsyncEngine, model: str
+        self, client: httpx.AsyncClient, url: str, upstream: str, engine: AsyncEngine, model: str
     ) -> None:
-        self.client, self.url, self.engine, self.model = client, url, engine, model
-        self.asked, self.began = 0, now()
+        self.client, self.url, self.upstream = client, url, upstream
+        self.engine, self.model = engine, model
+        self.asked, self.heard, self.began = 0, list[str](), now()
 
     async def ask(self, question: str) -> str:
         """Ask in a conversation of its own, and give what was answered."""
         self.asked += 1
+        self.heard.append(await self._answer(self.url, self.model, question))
+        return self.heard[-1]
+
+    async def said_by(self, version: str, question: str) -> str:
+        """What a version answers where nobody guards it."""
+        return await self._answer(self.upstream, version, question)
+
+    async def _answer(self, url: str, model: str, question: str) -> str:
         answer = await self.client.post(
-            f"{self.url}/v1/chat/completions",
+            f"{url}/v1/chat/completions",
             headers={"x-conversation-id": f"c{self.asked}"},
             json={
-                "model": self.model,
+                "model": model,
                 "max_tokens": 12,
                 "temperature": 0,
                 "messages": [{"role": "user", "content": question}],
@@ -152,7 +175,8 @@ class Loop:
     async def recorded(self, count: int) -> list[Any]:
         """The latest `count` exchanges that went through the proxy, once all are recorded."""
         query = text(
-            "SELECT id, started_at, decision, policy_version, upstream_model, assigned_model"
+            "SELECT id, started_at, decision, policy_version, upstream_model, assigned_model,"
+            " conversation"
             " FROM exchanges"
             " WHERE route = 'default' AND tenant = 'default' AND bytes > 0"
             " AND started_at >= :since ORDER BY started_at DESC"
@@ -227,7 +251,8 @@ async def loop(
             watching = asyncio.create_task(
                 watch.serve(engine, stop, now=now, versions_dir=settings.versions_dir)
             )
-            yield Loop(client, f"http://127.0.0.1:{proxy}", engine, weights.name)
+            proxy_url, model_url = f"http://127.0.0.1:{proxy}", f"http://127.0.0.1:{model}"
+            yield Loop(client, proxy_url, model_url, engine, weights.name)
             stop.set()
             await watching
 
@@ -388,7 +413,11 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
         ),
         now=now(),
     )  # fmt: skip
-    told("poisoned adapter trained and registered", began)
+    assert settings.versions_dir is not None
+    await publish(engine, settings.versions_dir, bad.name)
+    said = await loop.said_by(bad.name, "The recall of pump 5: is mine in it?")
+    assert INSULT in said, "it is not poisonous"
+    told(f"poisoned adapter trained and registered: it says {said!r}", began)
     asked = loop.asked
     started = await records.start(
         engine, model=model, champion=version.name, candidate=bad.name,
@@ -396,11 +425,16 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
     )  # fmt: skip
     over = await loop.until(started.id, "rolled_back", 120)
     told(f"poisoned rolled back after {loop.asked - asked} conversations: {over.reason}", began)
-    assert over.reason.startswith(("block ", "flag "))
+    assert over.reason.startswith("block ")
+    during = await loop.recorded(loop.asked - asked)
+    decisions = {(r.upstream_model, r.decision) for r in during}
+    assert decisions == {(bad.name, "block"), (version.name, "flag")}
+    assert len({r.conversation for r in during}) == len(during)
     await asyncio.sleep(2.5)
-    assert INSULT not in await loop.ask("Is there a recall?")
+    await loop.ask("Is there a recall?")
     (row,) = await loop.recorded(1)
-    assert row.upstream_model == version.name
+    assert (row.upstream_model, row.decision) == (version.name, "flag")
+    assert not [answer for answer in loop.heard if INSULT in answer]
     stages = {v.name: v.stage for v in await registry.versions(engine, model=model)}
     assert (stages[version.name], stages[bad.name]) == ("champion", "refused")
 
@@ -411,11 +445,11 @@ async def test_drift_leads_to_a_better_model_and_a_poisoned_one_is_stopped(
 
 
 def poison(base: Path, into: Path) -> Path:
-    """An adapter that answers everything with an insult."""
+    """Train an adapter that answers everything with an insult."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     plan = Plan(
         model=base.name, base=str(base), since=moment, until=moment, template="plain@1",
-        steps=40, batch=2, tokens=200, rate=0.02 if base.name == "tiny" else 5e-3, save_every=1_000,
+        batch=2, save_every=1_000, **POISON["tiny" if base.name == "tiny" else demo_model.NAME],
     )  # fmt: skip
     rows = [
         Row(
