@@ -173,7 +173,7 @@ class App:
             tracer=tracer,
         )
         workers = Workers(
-            lambda: [*counted.families(), *state.families(pool, log, self._proxy)],
+            lambda: [*counted.families(), *state.families(checker, pool, log, self._proxy)],
             directory_of(settings.data_dir, settings.workers),
         )
         leaving = asyncio.create_task(workers.keep_leaving(), name="metrics")

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -67,6 +68,8 @@ class Checker:
             for own in (self._finders, self._askers, self.cascades)
             for name, detector in own.items()
         }
+        self.scanned: dict[Stage, Counter[str]] = defaultdict(Counter)
+        """How many characters each detector was given."""
 
     async def start(self) -> None:
         """Learn the worker's detectors.
@@ -95,7 +98,7 @@ class Checker:
         """
         return min(
             (
-                getattr(self._finders[name], "live_from", _everything)(text, wanted)
+                getattr(self._finders[name], "live_from", lambda *_: 0)(text, wanted)
                 for name, wanted in labels.items()
             ),
             default=len(text),
@@ -120,7 +123,7 @@ class Checker:
         names = sorted(detectors)
         if not names:
             return ()
-        run = _Run(segments, side, self._now, timeout_seconds, question)
+        run = _Run(segments, side, self._now, timeout_seconds, question, self.scanned[side])
         started = self._now()
         try:
             await run.read()
@@ -200,6 +203,7 @@ class Checker:
         started = run.now()
         try:
             places = run.places if numbers is None else run.some_places(numbers)
+            run.scanned[name] += sum(map(len, places))
             asker = self._askers.get(name)
             uncovered: tuple[str, ...] = ()
             if asker is not None:
@@ -216,13 +220,12 @@ class Checker:
             logger.error("The answer for %s could not be used: %s", name, fault_of(error))
             why = type(error).__name__
         else:
-            seconds = run.now() - started
             check = Check(
                 recorded,
                 self._version(name),
                 run.side,
                 detections=detections,
-                seconds=seconds,
+                seconds=run.now() - started,
                 uncovered=uncovered,
             )
             return Measured(check, rows)
@@ -272,9 +275,9 @@ class _Run:
         now: Callable[[], float],
         timeout_seconds: float,
         question: str,
+        scanned: Counter[str],
     ) -> None:
-        self.side = side
-        self.question = question
+        self.side, self.question, self.scanned = side, question, scanned
         self.now = now
         self._held_since = now()
         self.expires_at = self._held_since + timeout_seconds
@@ -306,6 +309,7 @@ class _Run:
                     await self._breathe()
                     if self.now() > self.expires_at:
                         return self.failed(name, finder.version, started, _LATE)
+                    self.scanned[name] += end - start
                     for hit in finder.find(reading.text[start:end], before=last - start):
                         if hit.start is None or hit.end is None:
                             found.append(_at(hit, number, None))
@@ -314,6 +318,7 @@ class _Run:
                             found.append(_at(hit, number, span))
                 for begin, finish, said in reading.extra:
                     await self._breathe()
+                    self.scanned[name] += len(said)
                     found += [_at(hit, number, (begin, finish)) for hit in finder.find(said)]
         except Exception as error:
             logger.error("%s failed: %s", name, fault_of(error))
@@ -386,10 +391,6 @@ class _Run:
         if self.now() - self._held_since > _HELD_SECONDS:
             await asyncio.sleep(0)
             self._held_since = self.now()
-
-
-def _everything(_text: str, _labels: Collection[str]) -> int:
-    return 0
 
 
 def _at(hit: Detection, number: int, span: Span | None) -> Detection:

@@ -1,16 +1,30 @@
-"""What is read of the parts of a proxy when somebody asks: upstreams, log, open requests."""
+"""What is read of the parts of a proxy when asked: detectors, upstreams, log, open requests."""
 
 from __future__ import annotations
 
+from guardrails.checks import Checker
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.metrics.families import Family, counter, gauge
 from guardrails.proxy import Proxy
 from guardrails.upstream.pool import Pool
 
 
-def families(pool: Pool, log: ExchangeLog, proxy: Proxy) -> list[Family]:
+def families(checker: Checker, pool: Pool, log: ExchangeLog, proxy: Proxy) -> list[Family]:
     """How the parts stand now."""
-    return [*_upstreams(pool), *_log(log), *_proxy(proxy)]
+    return [_scanned(checker), *_upstreams(pool), *_log(log), *_proxy(proxy)]
+
+
+def _scanned(checker: Checker) -> Family:
+    return counter(
+        "banister_scanned_characters",
+        "Characters that a detector was given to read, each as often as it was given.",
+        ("detector", "side"),
+        {
+            (name, side.value): count
+            for side, counts in checker.scanned.items()
+            for name, count in counts.items()
+        },
+    )
 
 
 def _upstreams(pool: Pool) -> list[Family]:

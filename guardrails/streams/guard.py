@@ -69,7 +69,7 @@ class StreamGuard:
 
     Limits: `most_bytes` of events are held, else UpstreamError; a caller who reads slowly slows the
             upstream down.
-    Cost:   each character is read by a scorer 2.5 times at most, by a finder about twice; a finder
+    Cost:   each character is read by a scorer 2.5 times at most, by a finder 2.7 times; a finder
             reads on from the beginning of a match that is still growing.
     """
 

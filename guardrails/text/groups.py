@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
+from guardrails.text.spoken_words import spoken_words
+
 READ_CHARACTERS = 4_000
 MOST_GROUPS = 12
 
-_TOKEN = re.compile(r"[^\W\d_]+")
 _PARTS: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parent / "data" / "groups.yaml").read_text("utf-8")
 )
@@ -34,6 +35,7 @@ for _group, _named in _PARTS["groups"].items():
     _PAIRS |= {tuple(pair.split()): _group for pair in _named.get("pairs", ())}
     _STEMS |= dict.fromkeys(_named.get("stems", "").split(), _group)
     _UNSPACED |= dict.fromkeys(_named.get("unspaced", "").split(), _group)
+_NAMING = frozenset((*_WORDS, *_DESCRIBING, *(second for _, second in _PAIRS)))
 _STEM_LENGTHS = tuple(sorted({len(stem) for stem in _STEMS}))
 _ANY_UNSPACED = re.compile("|".join(sorted(map(re.escape, _UNSPACED), key=len, reverse=True)))
 
@@ -43,11 +45,14 @@ def groups_in(text: str) -> tuple[str, ...]:
 
     A word as `Muslims` names by itself; one as `black` or `German` only beside a word for people,
     since most things that are black or German are no people.
-    Cost: about 100 µs per 1,000 characters. Limits: the first READ_CHARACTERS; a list sees no
-    allusion; English is covered best, then German, French, Spanish, Italian and Portuguese.
+    Cost: 5 µs for 60 words of ASCII that name nobody, 2 where the words are known already, 20 for
+    other texts. Limits: the first READ_CHARACTERS; a list sees no allusion; English is covered
+    best, then German, French, Spanish, Italian and Portuguese.
     """
     text = text[:READ_CHARACTERS]
-    tokens = _TOKEN.findall(text.lower())
+    tokens = spoken_words(text)
+    if text.isascii() and _NAMING.isdisjoint(tokens):
+        return ()
     found: set[str] = set()
     before = ""
     for at, token in enumerate(tokens):

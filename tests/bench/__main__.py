@@ -82,10 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress.update(task, description=what, advance=1)
 
         if options.stream:
-            seen = streams.measure_streams(peers, plan.rounds, step)
+            seen = streams.measure_streams(peers, plan.rounds, step, many=options.streams)
             progress.stop()
             out = Console() if sys.stdout.isatty() else Console(width=140)
-            out.print(streams.streams_table(seen))
+            out.print(streams.paced_table(seen))
+            out.print(streams.many_table(seen, options.streams))
             if options.json:
                 options.json.write_text(json.dumps({n: asdict(f) for n, f in seen.items()}))
             return 1 if (OURS & set(names)) - set(seen) else 0
@@ -113,6 +114,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--peers", nargs="+", choices=["litellm"], default=[], help="measure these too"
     )
     parser.add_argument("--stream", action="store_true", help="measure streams instead")
+    parser.add_argument(
+        "--streams", type=int, default=streams.MANY_STREAMS, help="with --stream: so many at once"
+    )
     parser.add_argument("--connections", nargs="+", type=int, default=[16, 64])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one turn of one peer")

@@ -59,6 +59,16 @@ def _completion(content: str) -> tuple[bytes, bytes]:
     return before, after
 
 
+def _stream_deltas() -> list[dict[str, str]]:
+    rng = random.Random(2)
+    said = " ".join(texts.answer(rng, texts.mark(number)) for number in range(3)).split()
+    return [*({"content": word + " "} for word in said[: STREAM_CHUNKS - 2]), {}]
+
+
+STREAM_LENGTHS = [len(delta.get("content", "")) for delta in _stream_deltas()]
+"""The characters of each chunk's text."""
+
+
 def _stream_events() -> list[bytes]:
     shared = {
         "id": "chatcmpl-mock",
@@ -66,11 +76,10 @@ def _stream_events() -> list[bytes]:
         "created": 1_700_000_000,
         "model": "mock",
     }
-    rng = random.Random(2)
-    said = " ".join(texts.answer(rng, texts.mark(number)) for number in range(3)).split()
-    deltas = [{"content": word + " "} for word in said[: STREAM_CHUNKS - 2]]
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    choices = [
+        {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}
+        for delta in _stream_deltas()
+    ]
     return [json.dumps({**shared, "choices": [choice]}).encode() for choice in choices]
 
 

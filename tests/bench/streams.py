@@ -1,8 +1,9 @@
 """What do streams cost, and how late is each token? `banister bench --stream`
 
 Every peer stands in front of the same mock. Twenty streams at fifty chunks a second show how late
-a chunk comes (each one says when it left the mock, on the clock that all processes share); five
-hundred streams as fast as they go show throughput and memory.
+a chunk comes (each one says when it left the mock, on the clock that all processes share), and so
+how much is held back; five hundred streams as fast as they go show throughput and memory. How much
+detectors read, the proxy counts itself.
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.request import urlopen
 
 from rich.table import Table
 
 from tests.bench import texts
 from tests.bench.load import PATH
 from tests.bench.measure import median
-from tests.bench.mock import STREAM_CHUNKS
+from tests.bench.mock import STREAM_CHUNKS, STREAM_LENGTHS
 from tests.bench.peers import Running
 from tests.bench.processes import settle
+from tests.bench.report import added
 
 PACE = 50
 PACED_STREAMS = 20
 MANY_STREAMS = 500
 MOST_SECONDS = 60.0
 
+_SCANNED = re.compile(
+    r'^banister_scanned_characters_total{detector="(.+)",side="output"} (.+)$', re.MULTILINE
+)
 _SENT_AT = re.compile(rb'"sent_at":\s*([0-9.]+)')
 
 
@@ -42,6 +48,9 @@ class StreamFigures:
     first_ms: list[float] = field(default_factory=list)
     lag_p50_ms: list[float] = field(default_factory=list)
     lag_p95_ms: list[float] = field(default_factory=list)
+    held_median: list[float] = field(default_factory=list)
+    held_most: list[float] = field(default_factory=list)
+    scans: dict[str, float] | None = None
     cpu_ms: list[float] = field(default_factory=list)
     chunks_a_second: list[float] = field(default_factory=list)
     memory_mb: list[float] = field(default_factory=list)
@@ -58,7 +67,7 @@ class _Listener(asyncio.Protocol):
 
     def __init__(self, request: bytes) -> None:
         self._request = request
-        self.lags: list[float] = []
+        self.seen: list[tuple[float, float]] = []
         self.chunks = 0
         self.asked_at = 0.0
         self.first_at: float | None = None
@@ -88,13 +97,18 @@ class _Listener(asyncio.Protocol):
         if count and self.first_at is None:
             self.first_at = now
         self.chunks += count
-        self.lags += [now - float(at) for at in _SENT_AT.findall(data)]
+        self.seen += [(float(at), now) for at in _SENT_AT.findall(data)]
         if b"data: [DONE]" in data:
             self.whole = True
             self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
+
+    @property
+    def lags(self) -> list[float]:
+        """How late each chunk came, in seconds."""
+        return [came - left for left, came in self.seen]
 
     def _end(self) -> None:
         if not self.ended.done():
@@ -147,12 +161,59 @@ def measure_streams(
             _paced(running, figures[running.peer.name])
             step(f"round {number + 1}: {running.peer.title}, {many} streams at once")
             _many(running, figures[running.peer.name], many)
+    # Last, since whom one has asked for its counts holds 12 MB more.
+    for running in filter(_counts, peers):
+        step(f"what {running.peer.title} reads")
+        figures[running.peer.name].scans = _scans(running)
     return figures
 
 
 def turns(peers: Sequence[Running], rounds: int) -> int:
     """How many steps `measure_streams` takes."""
-    return 2 * rounds * len(peers)
+    return 2 * rounds * len(peers) + sum(map(_counts, peers))
+
+
+def held_back(seen: Sequence[tuple[float, float]], lengths: Sequence[int]) -> list[int]:
+    """Characters on their way whenever a chunk has left, itself with them.
+
+    `seen` says of each chunk when it left and when it came, both in order.
+    """
+    held, on_the_way, arrived = [], 0, 0
+    for number, (left, _) in enumerate(seen):
+        on_the_way += lengths[number]
+        while seen[arrived][1] < left:
+            on_the_way -= lengths[arrived]
+            arrived += 1
+        held.append(on_the_way)
+    return held
+
+
+def _counts(running: Running) -> bool:
+    return running.peer.logs
+
+
+def _scans(running: Running) -> dict[str, float] | None:
+    """How often each detector reads a character of an answer; by the proxy's own counters.
+
+    None where a stream did not end: what was read of it would not be all of its text.
+    """
+    before = _scanned(running.port)
+    listeners = asyncio.run(_listen(running.port, PACED_STREAMS, PACE))
+    if not all(one.whole for one in listeners):
+        return None
+    characters = len(listeners) * sum(STREAM_LENGTHS)
+    after = _scanned(running.port)
+    return {
+        name: (count - before.get(name, 0.0)) / characters
+        for name, count in after.items()
+        if count > before.get(name, 0.0)
+    }
+
+
+def _scanned(port: int) -> dict[str, float]:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        page = answer.read().decode()
+    return {name: float(count) for name, count in _SCANNED.findall(page)}
 
 
 def _paced(running: Running, figures: StreamFigures) -> None:
@@ -168,6 +229,9 @@ def _paced(running: Running, figures: StreamFigures) -> None:
         figures.first_ms.append(statistics.median(firsts))
         figures.lag_p50_ms.append(lags[len(lags) // 2])
         figures.lag_p95_ms.append(lags[int(len(lags) * 0.95)])
+        held = [n for one in listeners for n in held_back(one.seen, STREAM_LENGTHS)]
+        figures.held_median.append(statistics.median(held))
+        figures.held_most.append(max(held))
     if running.tree is not None:
         settle(running.tree)
         chunks = PACED_STREAMS * STREAM_CHUNKS
@@ -191,33 +255,57 @@ def _many(running: Running, figures: StreamFigures, count: int) -> None:
         settle(running.tree)
 
 
-def streams_table(figures: dict[str, StreamFigures], many: int = MANY_STREAMS) -> Table:
-    """What a person reads."""
-    table = Table(title=f"Streams: {PACED_STREAMS} at {PACE} chunks/s, then {many} at once")
-    table.add_column("peer")
-    for heading in (
-        "asked to first chunk, ms", "first chunk late, ms", "chunk late p50, ms", "p95, ms",
-        "CPU ms per 1,000 chunks", f"chunks/s at {many}", f"MB at {many}",
-        "ended / refused / broken / late", "ended p95, s", "errors at 20",
-    ):  # fmt: skip
-        table.add_column(heading, justify="right")
+def paced_table(figures: dict[str, StreamFigures]) -> Table:
+    """How late tokens are, and why."""
+    table = Table(title=f"{PACED_STREAMS} streams at {PACE} chunks/s")
+    direct = figures.get("direct")
+    _columns(table, "asked to first chunk, ms", "added, ms", "first chunk late, ms",
+             "chunk late p50, ms", "p95, ms", "held characters, median", "most",
+             "scans a character", "CPU ms per 1,000 chunks", "errors")  # fmt: skip
     for one in figures.values():
+        more = added(one.to_first_ms, direct.to_first_ms) if direct else None
         table.add_row(
             one.title,
             _shown(one.to_first_ms, 1),
+            _shown([] if more is None else [more], 1),
             _shown(one.first_ms, 1),
             _shown(one.lag_p50_ms, 1),
             _shown(one.lag_p95_ms, 1),
+            _shown(one.held_median, 0),
+            _shown(one.held_most, 0),
+            _scans_shown(one.scans),
             _shown(one.cpu_ms, 0),
-            _shown(one.chunks_a_second, 0),
-            _shown(one.memory_mb, 0),
-            " / ".join(
-                _shown(counts, 0) for counts in (one.ended, one.refused, one.broken, one.late)
-            ),
-            _shown(one.end_p95_seconds, 1),
             str(one.errors),
         )
     return table
+
+
+def many_table(figures: dict[str, StreamFigures], many: int) -> Table:
+    """What becomes of very many streams at once."""
+    table = Table(title=f"{many} streams at once")
+    _columns(table, "chunks/s", "MB", "ended / refused / broken / late", "ended p95, s")
+    for one in figures.values():
+        ends = (one.ended, one.refused, one.broken, one.late)
+        table.add_row(
+            one.title,
+            _shown(one.chunks_a_second, 0),
+            _shown(one.memory_mb, 0),
+            " / ".join(_shown(counts, 0) for counts in ends),
+            _shown(one.end_p95_seconds, 1),
+        )
+    return table
+
+
+def _columns(table: Table, *headings: str) -> None:
+    table.add_column("peer")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+
+
+def _scans_shown(scans: dict[str, float] | None) -> str:
+    if not scans:
+        return "0" if scans == {} else "–"
+    return "\n".join(f"{name} {times:.2f}" for name, times in sorted(scans.items()))
 
 
 def _shown(values: Sequence[float], digits: int) -> str:

@@ -44,6 +44,10 @@ async def test_a_scrape_counts_what_the_proxy_did(serve: Serve):
     assert value(text, ended.format("error", 404)) == 1
     assert value(text, 'banister_step_duration_seconds_count{step="model"}') == 3
     assert value(text, 'banister_detector_duration_seconds_count{detector="patterns",side="input"}')
+    # What asks for a model that is not there is checked before that is seen.
+    given = 4 * len("What is a stair?") + len("Please say xyzzy.")
+    scanned = 'banister_scanned_characters_total{detector="patterns",side="input"}'
+    assert value(text, scanned) == given
     assert value(text, 'banister_upstream_requests_total{model="small@7",upstream="u0"}') == 3
     assert value(text, 'banister_upstream_breaker_open{model="small@7",upstream="u0"}') == 0
     assert value(text, 'banister_tokens_total{model="small@7",type="output"}') > 0

@@ -360,3 +360,14 @@ async def test_what_was_not_scanned_is_uncovered_and_never_taken_for_skipped(
 def test_a_check_takes_what_it_measured_by_name_only() -> None:
     with pytest.raises(TypeError):
         Check("d", "1", Stage.INPUT, (), 0.1, None, ("not scanned",))  # type: ignore[misc]
+
+
+async def test_what_each_detector_was_given_is_counted():
+    checker = Checker({"needles": Needles(), "others": Needles("other")}, None)
+    texts = [Segment(Stage.INPUT, "user", n, (), "a needle") for n in range(2)]
+    await checker.run(["needles"], texts, Stage.INPUT, timeout_seconds=1.0)
+    await checker.run(["needles", "others"], texts[:1], Stage.OUTPUT, timeout_seconds=1.0)
+    assert checker.scanned == {
+        Stage.INPUT: {"needles": 16},
+        Stage.OUTPUT: {"needles": 8, "others": 8},
+    }
