@@ -50,6 +50,7 @@ class Bar(Struct, frozen=True):
 class Column(Struct, frozen=True):
     """One span of time: its bars from the ground up, and what a pointer over it says."""
 
+    start: datetime
     x: float
     width: float
     title: str
@@ -72,6 +73,7 @@ class Chart(Struct, frozen=True):
     top: float
     ground: float
     height: float
+    step: timedelta
     buckets: tuple[Bucket, ...]
 
 
@@ -100,6 +102,7 @@ def stacked(buckets: Sequence[Bucket], step: timedelta) -> Chart | None:
         top=_PLOT_TOP,
         ground=ground,
         height=ground + 24,
+        step=step,
         buckets=tuple(buckets),
     )
 
@@ -139,7 +142,7 @@ def _column(
     if bucket.failed:
         said.append(f"of them {bucket.failed:,} failed")
     title = f"{bucket.start:%d %b %H:%M}–{end:%H:%M} UTC: {', '.join(said) or 'no exchange'}"
-    return Column(_round(x), _round(slot), title, tuple(bars))
+    return Column(bucket.start, _round(x), _round(slot), title, tuple(bars))
 
 
 def _time_ticks(buckets: Sequence[Bucket], step: timedelta) -> tuple[Tick, ...]:

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from dashboards import audit, csrf
 from dashboards.filters import Filters, read_filters
+from dashboards.kept import Kept
 from dashboards.oidc import Provider
 from dashboards.pages import Group, Page, navigation
 from dashboards.scoped import Choices, ScopedLog
@@ -72,6 +73,7 @@ class Site:
         self.pages = tuple(pages)
         self.now = now
         self.provider = provider
+        self.kept = Kept()
         self.closing = False
         """Set when the process was told to stop: what streams must end."""
         self._choices: dict[tuple[str, ...] | None, tuple[datetime, Choices]] = {}

@@ -105,9 +105,14 @@ async def source_of(connection: AsyncConnection, version: str) -> str | None:
 
 
 async def releases(
-    connection: AsyncConnection, *, part: Part | None = None, limit: int = 50
+    connection: AsyncConnection,
+    *,
+    part: Part | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 50,
 ) -> list[Release]:
-    """What was released, newest first."""
+    """What was released, newest first. `since` and `until` bound when."""
     statement = (
         select(policy_releases, policies.c.name)
         .outerjoin(policies, policies.c.hash == _release.policy_hash)
@@ -116,6 +121,10 @@ async def releases(
     )
     if part is not None:
         statement = statement.where(_release.part == part)
+    if since is not None:
+        statement = statement.where(_release.released_at >= since)
+    if until is not None:
+        statement = statement.where(_release.released_at < until)
     return [
         Release(r.part, r.policy_hash, r.name, r.released_by, r.reason, r.released_at)
         for r in await connection.execute(statement)

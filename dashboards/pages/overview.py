@@ -1,4 +1,4 @@
-"""The first page: what the chosen time held, in figures and as a chart."""
+"""The first page: what waits for somebody, and what the chosen time held."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from datetime import timedelta
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import Markup
 from msgspec import Struct
 
 from dashboards.charts import Bucket, Chart, stacked
+from dashboards.drawing import drawn
 from dashboards.filters import NAMES, Filters
 from dashboards.live import stream
+from dashboards.markers import markers
 from dashboards.pages import Page
+from dashboards.scoped import Overview
 from dashboards.site import filters_of, reading, shell_of, show, site_of
-from dashboards.summary import Summaries
+from dashboards.visitors import visitor_of
+from dashboards.waiting import Open, waiting
 from dashboards.wording import count_of, percent, percent_interval, seconds_of
 from guardrails.exchange_log import rows as log
+from monitoring.charts import spec
+from monitoring.charts.spec import Kind, Marker, Point, Series, Tone
+from monitoring.intervals import wilson
 from monitoring.types import Window
 
 PAGE = Page("Overview", "/", group="Watch", place=10, scoped=True, bar=True, key="o")
@@ -30,8 +38,8 @@ STEPS = (
     (timedelta(days=8), timedelta(hours=6)),
     (timedelta(days=40), timedelta(days=1)),
 )
+UNTIMED = "Durations over time are kept for the whole log, and for seven days."
 DECISIONS = ("allow", "flag", "redact", "block", "failed")
-_summaries = Summaries()
 
 
 class Figure(Struct, frozen=True):
@@ -45,30 +53,38 @@ class Figure(Struct, frozen=True):
 
 
 class View(Struct, frozen=True):
-    """All that the template needs; names as there."""
+    """All that the template needs; names as there. `drawn` is `rates` once it is drawn."""
 
+    open: tuple[Open, ...]
     window: Window
     named: str
     step: str
     figures: tuple[Figure, ...]
     chart: Chart | None
+    rates: tuple[spec.Chart, ...]
+    drawn: tuple[Markup, ...] = ()
     decisions: tuple[str, ...] = DECISIONS
 
 
 @router.get("/")
 async def overview(request: Request) -> Response:
     """The page."""
-    return await show(request, "overview.html", await _read(request))
+    return await show(request, "overview.html", await _drawn(await _read(request)))
 
 
 @router.get("/live/overview")
 async def live(request: Request) -> Response:
-    """The same again whenever it has changed, as server-sent events."""
+    """The same again whenever it has changed, as server-sent events; only then is it drawn."""
+    kept = ("", "")
 
     async def rendered() -> tuple[str, str]:
+        nonlocal kept
         page = await _read(request)
-        html = site_of(request).render("_day.html", page, shell_of(request))
-        return hashlib.sha256(msgspec.json.encode(page)).hexdigest()[:24], html
+        version = hashlib.sha256(msgspec.json.encode(page)).hexdigest()[:24]
+        if version != kept[0]:
+            whole = await _drawn(page)
+            kept = version, site_of(request).render("_day.html", whole, shell_of(request))
+        return kept
 
     return stream(request, rendered)
 
@@ -77,9 +93,25 @@ async def _read(request: Request) -> View:
     site, filters = site_of(request), filters_of(request)
     now = site.now()
     window = filters.window(now)
-    async with reading(request) as of:
-        summary = await _summaries.of(of, window, step_of(window), filters, now)
-    return view(summary.totals, summary.buckets, summary.reached, window, filters)
+
+    async def counted() -> Overview:
+        async with reading(request) as of:
+            return await of.overview(window, step_of(window), filters)
+
+    visitor = visitor_of(request)
+    question = ("overview", window, filters, visitor.tenants)
+    summary = await site.kept.of(question, now, counted)
+    page = view(summary.totals, summary.buckets, summary.reached, window, filters)
+    marked = await markers(request, window, filters)
+    return msgspec.structs.replace(
+        page,
+        open=await waiting(site, visitor),
+        rates=rates(summary.buckets, summary.reached, window, marked),
+    )
+
+
+async def _drawn(page: View) -> View:
+    return msgspec.structs.replace(page, drawn=await drawn(page.rates))
 
 
 def step_of(window: Window) -> timedelta:
@@ -95,15 +127,48 @@ def view(
     window: Window,
     filters: Filters,
 ) -> View:
-    """The page from what was counted."""
+    """The page from what was counted, without what is open and what is drawn."""
     step = step_of(window)
     fixed = filters.since is not None
     return View(
+        open=(),
         window=window,
         named="Chosen time" if fixed else NAMES[filters.span or "24h"],
         step=_length(step),
         figures=figures(totals, reached),
         chart=stacked([_bucket(bucket) for bucket in buckets], step),
+        rates=(),
+    )
+
+
+def rates(
+    buckets: Sequence[log.Bucket], reached: int, window: Window, marked: tuple[Marker, ...]
+) -> tuple[spec.Chart, ...]:
+    """How the decisions, failures and durations moved; nothing of a silent log."""
+    n = sum(bucket.exchanges for bucket in buckets)
+    if not n:
+        return ()
+    blocked = tuple(_share_at(one, one.blocked) for one in buckets)
+    eased = tuple(_share_at(one, one.flagged + one.redacted) for one in buckets)
+    failed = tuple(_share_at(one, one.failed) for one in buckets)
+    took = tuple(Point(one.start, one.p95_seconds) for one in buckets)
+    kept = any(point.value is not None for point in took)
+
+    def over_time(title: str, unit: str, of: int, one: Series, note: str = "") -> spec.Chart:
+        step = step_of(window)
+        return spec.Chart(
+            Kind.LINE, title, unit, of, window, (one,), step=step, markers=marked, note=note
+        )
+
+    return (
+        over_time("Blocked", "share", n, Series("blocked", blocked, Tone.BLOCK)),
+        over_time(
+            "Redacted or flagged", "share", n, Series("redacted or flagged", eased, Tone.REDACT)
+        ),
+        over_time("Failed", "share", n, Series("failed", failed, Tone.FAILED)),
+        over_time(
+            "Duration, p95", "seconds", reached, Series("p95", took), "" if kept else UNTIMED
+        ),
     )
 
 
@@ -134,6 +199,13 @@ def _share(name: str, hits: int, n: int, *, tone: str = "") -> Figure:
         f"interval {percent_interval(hits, n)}",
     )
     return Figure(name, percent(hits / n), lines, tone=tone)
+
+
+def _share_at(bucket: log.Bucket, hits: int) -> Point:
+    bounds = wilson(hits, bucket.exchanges)
+    if bounds is None:
+        return Point(bucket.start, None, n=0)
+    return Point(bucket.start, hits / bucket.exchanges, *bounds, bucket.exchanges)
 
 
 def _bucket(bucket: log.Bucket) -> Bucket:

@@ -11,13 +11,14 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from dashboards.drawing import drawn
+from dashboards.markers import markers
 from dashboards.pages import Page
 from dashboards.pages.overview import step_of
 from dashboards.site import filters_of, reading, show, site_of
 from dashboards.wording import count_of, percent, percent_interval
 from guardrails.exchange_log.label_series import LabelCount
 from guardrails.exchange_log.rows import Bucket
-from monitoring.charts.spec import Chart, Kind, Point, Series, Tone
+from monitoring.charts.spec import Chart, Kind, Marker, Point, Series, Tone
 from monitoring.intervals import wilson
 from monitoring.types import Window
 
@@ -76,6 +77,7 @@ async def safety(request: Request) -> Response:
         before = await log.overview(earlier, length, filters)
         found = await log.labels(window, step, filters)
         found_before = await log.labels(earlier, length, filters)
+    marked = await markers(request, window, filters)
     n, n_before = seen.totals.exchanges, before.totals.exchanges
     live = [one for one in found if not one.shadow]
     page = View(
@@ -83,7 +85,7 @@ async def safety(request: Request) -> Response:
         n=count_of(n) if n else None,
         rows=rows(live, n, [one for one in found_before if not one.shadow], n_before),
         shadow=rows([one for one in found if one.shadow], n, [], 0),
-        charts=await drawn(charts(live, seen.buckets, window, step)) if n else (),
+        charts=await drawn(charts(live, seen.buckets, window, step, marked)) if n else (),
         steps=steps(live, seen.buckets),
     )
     return await show(request, "safety.html", page)
@@ -129,7 +131,11 @@ def totals(found: Sequence[LabelCount]) -> Mapping[str, int]:
 
 
 def charts(
-    found: Sequence[LabelCount], buckets: Sequence[Bucket], window: Window, step: timedelta
+    found: Sequence[LabelCount],
+    buckets: Sequence[Bucket],
+    window: Window,
+    step: timedelta,
+    marked: tuple[Marker, ...] = (),
 ) -> list[Chart]:
     """Of each of the labels that fired most, its share of the exchanges with the interval."""
     most = sorted(totals(found).items(), key=lambda one: -one[1])[:DRAWN]
@@ -143,6 +149,7 @@ def charts(
             window,
             (Series("fired", tuple(_point(bucket, found, label) for bucket in buckets), Tone.ONE),),
             step=step,
+            markers=marked,
         )
         for label, _ in most
     ]

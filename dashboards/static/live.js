@@ -73,11 +73,12 @@
     const held = document.activeElement;
     const inside = part.contains(held);
     const path = inside ? held.getAttribute("href") : null;
-    const open = part.querySelector("details")?.open;
+    const folds = [...part.querySelectorAll("details")].map((fold) => fold.open);
+    const summary = [...part.querySelectorAll("summary")].indexOf(held);
     part.replaceChildren(...next.childNodes);
-    if (open) part.querySelector("details")?.setAttribute("open", "");
+    part.querySelectorAll("details").forEach((fold, place) => { fold.open = folds[place] ?? fold.open; });
     if (path) [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === path)?.focus({ preventScroll: true });
-    else if (inside && held.tagName === "SUMMARY") part.querySelector("summary")?.focus({ preventScroll: true });
+    else if (summary >= 0) part.querySelectorAll("summary")[summary]?.focus({ preventScroll: true });
   }
 
   follow();

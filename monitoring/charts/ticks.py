@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from monitoring.charts.spec import Marker
+from monitoring.charts.spec import Chart, Marker
 from monitoring.types import Window
 
 _CHARACTER = 6.0
@@ -57,6 +57,17 @@ def rows_of_labels(markers: Sequence[Marker], window: Window, width: int) -> lis
         taken[row].append(ends)
         placed.append((row, turned))
     return placed[::-1]
+
+
+def within(chart: Chart) -> list[Marker]:
+    """The markers that lie in the chart's window."""
+    return [m for m in chart.markers if chart.window.start <= m.at < chart.window.end]
+
+
+def rows_above(chart: Chart, width: int) -> int:
+    """How many rows of labels stand above the plot, which keeps its own height."""
+    rows = rows_of_labels(within(chart), chart.window, width)
+    return 1 + max((row for row, _ in rows), default=-1)
 
 
 def _months(window: Window) -> list[datetime]:

@@ -9,7 +9,7 @@ from typing import Any
 from monitoring.charts.numbers import interval, moment, number
 from monitoring.charts.palette import named
 from monitoring.charts.spec import Chart, Kind, Point, Series
-from monitoring.charts.ticks import across, rows_of_labels
+from monitoring.charts.ticks import across, rows_above, rows_of_labels, within
 
 Spec = dict[str, Any]
 
@@ -29,7 +29,8 @@ def specification(chart: Chart, width: int, height: int) -> Spec:
     if chart.kind is Kind.SPARK:
         body: Spec = {"layer": list(_spark(chart)), "height": height, "padding": 3}
     elif chart.over_time:
-        body = {"layer": list(_over_time(chart, width)), "height": height}
+        taller = height + _MARKER_ROW * rows_above(chart, width)
+        body = {"layer": list(_over_time(chart, width)), "height": taller}
     else:
         rows = len(_names(chart)) * (1 if len(chart.series) == 1 else 0.85 * len(chart.series))
         body = {"layer": list(_side_by_side(chart)), "height": round(_ROW * max(1.0, rows)) + 30}
@@ -251,9 +252,7 @@ def _spark(chart: Chart) -> Iterator[Spec]:
 
 
 def _markers(chart: Chart, width: int) -> Iterator[Spec]:
-    inside = [m for m in chart.markers if chart.window.start <= m.at < chart.window.end]
-    if not inside:
-        return
+    inside = within(chart)
     rows = rows_of_labels(inside, chart.window, width)
     x = {"field": "at", "type": "temporal"}
     stroke = {"color": named("muted"), "strokeDash": [2, 3], "strokeWidth": 1}
@@ -263,7 +262,9 @@ def _markers(chart: Chart, width: int) -> Iterator[Spec]:
         top = {"y": -8 - _MARKER_ROW * row}
         yield _layer(data, {"type": "rule", **stroke, **top, "y2": "height"}, {"x": x})
         text = {**_words("muted"), **side, **top}
-        yield _layer(data, text, {"x": x, "text": {"field": "label"}})
+        placed = {"x": x, "text": {"field": "label"}}
+        for halo in (_HALO, {}):
+            yield _layer(data, {**text, **halo}, placed)
 
 
 def _words(colour: str) -> Spec:

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from guardrails.exchange_log.report_tables import bias_audits
 from guardrails.exchange_log.retraining_tables import retraining_runs
-from guardrails.exchange_log.rollout_tables import rollout_events, rollouts
 from guardrails.exchange_log.tables import monitor_runs
 from monitoring import jobs
 from monitoring.alerts import records as alert_records
@@ -19,6 +18,7 @@ from monitoring.alerts.types import Severity, State
 from monitoring.prevalence.filters import Filters
 from monitoring.report import queries
 from monitoring.report.document import Audit, Event, Incident, Ran
+from monitoring.rollout import records as rollout_records
 from monitoring.types import Status, Window
 
 MOST = 8
@@ -126,14 +126,7 @@ async def events(connection: AsyncConnection, span: Window, week: Window) -> lis
         if row.kind in seen and row.first >= week.start:
             found.append(Event(row.first, row.kind, row.name))
         seen.add(row.kind)
-    event, rollout = rollout_events.c, rollouts.c
-    statement = (
-        select(event.at, event.kind, event.share, rollout.candidate)
-        .join(rollouts, rollout.id == event.rollout_id)
-        .where(event.at >= week.start, event.at < week.end)
-        .order_by(event.at, event.id)
-    )
-    for step in await connection.execute(statement):
+    for step in await rollout_records.changes(connection, since=week.start, until=week.end):
         words = f"{step.candidate}: {step.kind.replace('_', ' ')}, {step.share:.0%} of traffic"
         found.append(Event(step.at, "rollout", words))
     return sorted(found, key=lambda one: (one.at, one.kind, one.what))

@@ -69,6 +69,16 @@ class Event(Struct, frozen=True):
     detail: dict[str, Any]
 
 
+class Change(Struct, frozen=True):
+    """One event of any rollout, with what was tried."""
+
+    at: datetime
+    kind: Kind
+    share: float
+    model: str
+    candidate: str
+
+
 class Serving(Struct, frozen=True):
     """Who served a model at some time: the champion, but for the candidate's share."""
 
@@ -176,6 +186,20 @@ async def events(engine: AsyncEngine, rollout_id: UUID) -> list[Event]:
     statement = select(rollout_events).where(_e.rollout_id == rollout_id).order_by(_e.id)
     async with engine.connect() as connection:
         return [Event(*row) for row in await connection.execute(statement)]
+
+
+async def changes(
+    connection: AsyncConnection, *, since: datetime, until: datetime, limit: int = 1_000
+) -> list[Change]:
+    """What happened in all rollouts in a span, the latest of it, oldest first."""
+    statement = (
+        select(_e.at, _e.kind, _e.share, _r.model, _r.candidate)
+        .join(rollouts, _r.id == _e.rollout_id)
+        .where(_e.at >= since, _e.at < until)
+        .order_by(_e.at.desc(), _e.id.desc())
+        .limit(limit)
+    )
+    return [Change(*row) for row in await connection.execute(statement)][::-1]
 
 
 async def at(engine: AsyncEngine, moment: datetime) -> list[Serving]:

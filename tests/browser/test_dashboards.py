@@ -40,7 +40,7 @@ CONTRASTS = """
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.data.trim()) continue;
-    if (element.closest(".unseen, .skip, title, option, datalist")) continue;
+    if (element.closest(".unseen, .skip, title, desc, option, datalist")) continue;
     const style = getComputedStyle(element);
     const color = element instanceof SVGElement ? style.fill : style.color;
     const [a, b] = [light(parse(color).rgb), light(ground(element))].sort((x, y) => y - x);

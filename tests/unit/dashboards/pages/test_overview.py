@@ -3,8 +3,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dashboards.filters import Filters
-from dashboards.pages.overview import figures, step_of, view
+from dashboards.pages.overview import UNTIMED, figures, rates, step_of, view
 from guardrails.exchange_log.rows import Bucket, Totals
+from monitoring.charts.spec import Marker
 from monitoring.types import Window
 
 NOW = datetime(2026, 11, 23, 7, 40, 12, tzinfo=UTC)
@@ -52,6 +53,7 @@ def test_figures_come_with_unit_n_and_interval():
 def test_silence_is_no_data_and_never_a_good_number():
     assert {figure.value for figure in figures(SILENT, 0)} == {None}
     assert view(SILENT, series(0), 0, DAY, Filters()).chart is None
+    assert rates(series(0), 0, DAY, ()) == ()
 
 
 def test_durations_are_no_data_when_nothing_reached_a_model():
@@ -75,3 +77,16 @@ def test_a_fixed_time_is_named_as_such():
     filters = Filters(since=NOW - HOUR, until=NOW)
     assert view(SILENT, (), 0, filters.window(NOW), filters).named == "Chosen time"
     assert step_of(Window(NOW - HOUR, NOW)) == timedelta(minutes=5)
+
+
+def test_rates_move_with_their_interval_n_and_what_happened():
+    quiet, busy = (Bucket(NOW, NOW + HOUR, n, n, 0, 0, 0, 0, 0, None, None) for n in (0, 10))
+    marked = (Marker(NOW, "policy: default@012345"),)
+    blocked, eased, failed, took = rates([quiet, busy], 8, DAY, marked)
+    silent, known = blocked.series[0].points
+    assert (silent.value, silent.n) == (None, 0)
+    assert (known.value, known.low, known.n) == (0, 0, 10)
+    assert known.high == pytest.approx(0.278, abs=0.001)
+    assert {one.markers for one in (blocked, eased, failed, took)} == {marked}
+    assert [one.n for one in (blocked, took)] == [10, 8]
+    assert (took.empty, took.note) == (True, UNTIMED)

@@ -1,4 +1,4 @@
-"""The summary of a day over a real log, as each visitor sees it."""
+"""What many look at, counted over a real log, as each visitor sees it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dashboards.filters import Filters
+from dashboards.kept import Kept
 from dashboards.scoped import ScopedLog
-from dashboards.summary import Summaries
 from guardrails.types import Caller
 from tests.browser.traffic import write
 from tests.factories import make_exchange
@@ -19,14 +19,18 @@ HOUR = timedelta(hours=1)
 
 
 async def test_day_is_counted_once_for_all_who_look(postgres_url: str, engine: AsyncEngine):
-    summaries = Summaries()
+    kept = Kept()
 
     async def counted(at: datetime, **chosen: str) -> int:
         filters = Filters(**chosen)
-        async with engine.connect() as connection:
-            log = ScopedLog(connection, None)
-            window = filters.window(NOW)
-            return (await summaries.of(log, window, HOUR, filters, at)).totals.exchanges
+
+        async def read() -> int:
+            async with engine.connect() as connection:
+                log = ScopedLog(connection, None)
+                seen = await log.overview(filters.window(NOW), HOUR, filters)
+            return seen.totals.exchanges
+
+        return await kept.of(filters, at, read)
 
     assert await counted(NOW) == 0
     await write(postgres_url, [make_exchange(started_at=NOW, route="support")])
