@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from guardrails.exchange_log.cipher import Cipher
+from guardrails.exchange_log.own_traffic import USERS_ONLY
 from guardrails.types import Action, Caller, Check, Segment, Stage
 
 ROWS_AT_ONCE = 1_000
@@ -23,22 +24,22 @@ _PLACES = """
     (SELECT coalesce(jsonb_agg(s - 'text' ORDER BY n), '[]')
      FROM jsonb_array_elements({column}) WITH ORDINALITY AS list (s, n)) AS {column}
 """
-_ROWS = """
+_ROWS = f"""
     SELECT id, started_at, route, tenant, key_id, decision, policy_version,
-           {inputs}, {outputs}, checks
+           {{inputs}}, {{outputs}}, checks
     FROM exchanges
-    WHERE started_at >= :since AND started_at < :until
+    WHERE started_at >= :since AND started_at < :until AND {USERS_ONLY}
       AND (CAST(:route AS text) IS NULL OR route = :route)
       AND (CAST(:tenant AS text) IS NULL OR tenant = :tenant)
     ORDER BY started_at DESC, id DESC
     LIMIT :most
-"""
-_COUNT = """
+"""  # noqa: S608
+_COUNT = f"""
     SELECT count(*) FROM exchanges
-    WHERE started_at >= :since AND started_at < :until
+    WHERE started_at >= :since AND started_at < :until AND {USERS_ONLY}
       AND (CAST(:route AS text) IS NULL OR route = :route)
       AND (CAST(:tenant AS text) IS NULL OR tenant = :tenant)
-"""
+"""  # noqa: S608
 
 
 class Span(Struct, frozen=True):

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.errors import ConfigError
 from guardrails.exchange_log.cipher import make_cipher
+from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.policy.model import parse_policy
 from guardrails.types import Action, Caller, Detection, Exchange, Stage, Verdict
@@ -55,6 +56,7 @@ def traffic() -> list[Exchange]:
         *(scored(0.6, verdict=flagged) for _ in range(4)),
         *(make_blocked(started_at=HOUR.start) for _ in range(3)),
         scored(0.6, caller=Caller("k2", "other")),
+        scored(0.6, caller=Caller(None, OWN_TENANT)),
         make_exchange(started_at=HOUR.end),
     ]
 
