@@ -51,7 +51,7 @@ def test_an_answer_is_recorded_under_its_request_id_and_shown(client, product):
     assert row["decision"] == raw.headers["x-guardrail-decision"] == "allow"
     assert row["gen_ai_request_model"] == MODEL
     assert row["gen_ai_usage_output_tokens"] == raw.parse().usage.completion_tokens
-    with urlopen(f"{product.pages}/", timeout=10) as page:
+    with urlopen(f"{product.pages}/exchanges", timeout=10) as page:
         shown = page.read().decode()
     assert identifier in shown
 
