@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime
 
 import httpx
@@ -532,21 +533,37 @@ async def test_personal_data_is_hidden_from_the_model_and_comes_back(serve: Serv
     assert MAIL not in json.dumps([row["prompt"], row["completion"], row["answer"], row["outputs"]])
 
 
-async def test_hidden_values_are_never_another_callers(serve: Serve):
-    """Two hundred streams at once, each with a value of its own and a model that repeats it."""
+async def test_hidden_values_are_never_another_callers(serve: Serve, postgres_url):
+    """Two hundred streams of twenty tenants at once, each with a value of its own, repeated."""
+    secret = b"s" * 40
+    now = datetime.now(UTC)
+    names = [f"tenant-{number}" for number in range(20)]
+    made = [
+        await create_key(postgres_url, secret, name=name, tenant=name, now=now) for name in names
+    ]
+    tokens = [token for _, token in made]
     async with fakes.upstream(fakes.chat(chunk_characters=5, delay_seconds=0.005)) as model:
-        async with serve(model.url, rules=(HIDE_INPUT, BLOCK_OUTPUT)) as b:
+        rules = (HIDE_INPUT, BLOCK_OUTPUT)
+        async with serve(model.url, rules=rules, key_secret=secret.decode()) as b:
 
             async def one(ai: openai.AsyncOpenAI, number: int) -> tuple[str, str]:
                 said = f"My address is user{number}@example.org, is that a good one? "
                 ask = [{"role": "user", "content": said}]
-                stream = await ai.chat.completions.create(model="small", messages=ask, stream=True)
+                key = {"authorization": f"Bearer {tokens[number % len(tokens)]}"}
+                stream = await ai.chat.completions.create(
+                    model="small", messages=ask, stream=True, extra_headers=key
+                )
                 return said, "".join([c.choices[0].delta.content or "" async for c in stream])
 
             async with client(b) as ai:
                 answers = await asyncio.gather(*(one(ai, number) for number in range(200)))
+            rows = await b.rows(200)
     assert all(answer == f"Echo: {said}" for said, answer in answers)
     assert all("@example.org" not in request.body.decode() for request in model.requests)
+    for row in rows:
+        (number,) = set(re.findall(r"user(\d+)@", json.dumps(row["request"])))
+        assert row["tenant"] == names[int(number) % len(names)]
+        assert "@example.org" not in json.dumps([row["completion"], row["outputs"]])
 
 
 async def test_a_rule_that_advises_tells_and_lets_pass(serve: Serve):
