@@ -36,11 +36,13 @@ from guardrails.exchange_log.holds import end_user_key
 from guardrails.exchange_log.part_counts import Part, overview_of
 from guardrails.exchange_log.rollups import overview
 from tests.bench.biglog_fill import SERVER, fill
+from tests.bench.biglog_pages import ask_pages
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ASKED_SECONDS = 60.0
 EXPORTED = 50_000
 COLUMNS = ("first_ms", "p50_ms", "p95_ms", "cpu_ms")
+PAGE_COLUMNS = ("first_ms", "p50_ms", "p95_ms", "kilobytes")
 
 _SIZES = """
 SELECT parent, sum(pg_total_relation_size(inhrelid)) / 1e9 FROM
@@ -86,6 +88,7 @@ def _measured(directory: Path, rows: int, rounds: int) -> dict[str, Any]:
         end = datetime.fromisoformat(figures["end"])
         figures["asked"] = asyncio.run(_ask(server.url, end, rounds))
         figures["export"] = asyncio.run(_export(server.url, end))
+        figures["pages"] = asyncio.run(ask_pages(server.url, end, rounds))
     return figures
 
 
@@ -250,6 +253,10 @@ def _show(console: Console, figures: dict[str, Any]) -> None:
         numbers = (f"{one[key]:,.1f}" for key in COLUMNS)
         table.add_row(name, *numbers, str(one["n"]))
     console.print(table)
+    pages = Table("over HTTP", "first ms", "p50 ms", "p95 ms", "kB")
+    for page, taken in figures["pages"].items():
+        pages.add_row(page, *(f"{taken[key]:,.0f}" for key in PAGE_COLUMNS))
+    console.print(pages)
     export = figures["export"]
     console.print(
         f"Export: {export['rows_per_second']:,.0f} rows/s, {export['python_us_per_row']:.0f} µs of "
