@@ -31,7 +31,7 @@ async def test_process_serves_on_its_own_postgres_and_leaves_none_behind(tmp_pat
                     assert process.returncode is None
                     await asyncio.sleep(0.2)
         assert answer.status_code == 200
-        assert answer.text.count("No data") == 4
+        assert answer.text.count('<span class="value">No data</span>') == 4
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 30) == 0
         assert not (tmp_path / "postgres" / "postmaster.pid").exists()
