@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from dashboards.wording import count_of, percent
+from dashboards.wording import count_of, percent, percent_interval
 from monitoring.types import Figure
 
 
@@ -38,4 +38,24 @@ def number_of(figure: Figure) -> Number:
         count_of(figure.n),
         figure.status.value,
         figure.note or "",
+    )
+
+
+class Headline(Struct, frozen=True):
+    """One number on top of a page; `value` None is shown as no data."""
+
+    name: str
+    value: str | None
+    lines: tuple[str, ...]
+    unit: str = ""
+    tone: str = ""
+
+
+def share_headline(name: str, hits: int, n: int, *, of: str = "", tone: str = "") -> Headline:
+    """A share of `n` with its interval; `of` says of what, and of nothing there is no data."""
+    if not n:
+        return Headline(name, None, (f"no {of}",))
+    counted = f"{count_of(hits)} of n = {count_of(n)} {of}".rstrip()
+    return Headline(
+        name, percent(hits / n), (counted, f"interval {percent_interval(hits, n)}"), tone=tone
     )

@@ -40,6 +40,11 @@ def percent(share: float) -> str:
     return f"{value:.2f}{_SPACE}%" if value < 1 else f"{value:.1f}{_SPACE}%"
 
 
+def share_of(hits: int, n: int) -> str:
+    """The share of `hits` among `n` as a percentage; of nothing there is no data."""
+    return percent(hits / n) if n else "no data"
+
+
 def percent_interval(hits: int, n: int) -> str:
     """`2.0–7.7 %`: the 95 % interval of a share; n must not be 0."""
     interval = wilson(hits, n)

@@ -10,9 +10,10 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from dashboards.drawing import drawn
+from dashboards.numbers import Headline, share_headline
 from dashboards.pages import Page
 from dashboards.site import filters_of, reading, show, site_of
-from dashboards.wording import count_of, percent, percent_interval
+from dashboards.wording import count_of
 from guardrails.exchange_log.grounded import Grounded, Seen
 from monitoring.charts.spec import Chart, Kind, Point, Series, Tone
 from monitoring.intervals import wilson
@@ -25,22 +26,12 @@ WEAKEST = 20
 BINS = 10
 
 
-class Share(Struct, frozen=True):
-    """One share of the summary; `value` None: no data."""
-
-    name: str
-    value: str | None
-    lines: tuple[str, ...]
-    unit: str = ""
-    tone: str = ""
-
-
 class View(Struct, frozen=True):
     """All that the template needs; names as there."""
 
     window: Window
     looked_at: str
-    figures: tuple[Share, ...]
+    figures: tuple[Headline, ...]
     charts: tuple[Markup, ...]
     weakest: tuple[Grounded, ...]
 
@@ -63,7 +54,7 @@ async def grounding(request: Request) -> Response:
     return await show(request, "grounding.html", page)
 
 
-def figures(seen: Seen) -> tuple[Share, ...]:
+def figures(seen: Seen) -> tuple[Headline, ...]:
     """Answers and sentences that the passages support; none is no data."""
     answers = len(seen.answers)
     whole = sum(one.supported == one.sentences for one in seen.answers)
@@ -71,14 +62,14 @@ def figures(seen: Seen) -> tuple[Share, ...]:
     supported = sum(one.supported for one in seen.answers)
     withheld = sum(one.decision == "block" for one in seen.answers)
     return (
-        Share(
+        Headline(
             "Answers with passages",
             count_of(answers) if answers else None,
             (f"of the latest {count_of(seen.looked_at)} exchanges",),
         ),
-        _share("Wholly supported", whole, answers, "answers"),
-        _share("Sentences supported", supported, sentences, "sentences"),
-        _share("Withheld", withheld, answers, "answers"),
+        share_headline("Wholly supported", whole, answers, of="answers"),
+        share_headline("Sentences supported", supported, sentences, of="sentences"),
+        share_headline("Withheld", withheld, answers, of="answers"),
     )
 
 
@@ -109,10 +100,3 @@ def _point(answers: Sequence[Grounded], route: str) -> Point:
     hits = sum(one.supported == one.sentences for one in own)
     low, high = wilson(hits, len(own)) or (None, None)
     return Point(route, hits / len(own), low, high, len(own))
-
-
-def _share(name: str, hits: int, n: int, of: str) -> Share:
-    if not n:
-        return Share(name, None, (f"no {of}",))
-    lines = (f"{count_of(hits)} of n = {count_of(n)} {of}", f"interval {percent_interval(hits, n)}")
-    return Share(name, percent(hits / n), lines)

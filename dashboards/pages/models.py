@@ -15,7 +15,7 @@ from dashboards.forms import reason_of
 from dashboards.pages import Page
 from dashboards.site import audited, needs, show, site_of
 from dashboards.visitors import visitor_of
-from dashboards.wording import percent, percent_interval
+from dashboards.wording import percent_interval, share_of
 from guardrails.errors import BadRequest, ConfigError
 from monitoring.retraining import registry
 from monitoring.retraining.registry import ModelVersion
@@ -38,7 +38,7 @@ ACTS: dict[str, Callable[..., Awaitable[Rollout]]] = {
 
 
 class Stop(Struct, frozen=True):
-    """One step of a plan: its share, and whether it is behind, now, or ahead."""
+    """One step on a way: what it is called, and whether it is behind, now, ahead or gone."""
 
     share: str
     standing: str
@@ -163,9 +163,9 @@ def view(rollout: Rollout, events: Sequence[Event]) -> OneView:
         compared=tuple(
             Compared(
                 metric=name,
-                candidate=_share(hits, n),
+                candidate=share_of(hits, n),
                 candidate_interval=percent_interval(hits, n) if n else "",
-                champion=_share(other, of),
+                champion=share_of(other, of),
                 n=f"{n:,} / {of:,}",
                 strength=f"{won.get(name, 0.0):.3g}",
             )
@@ -182,10 +182,6 @@ def view(rollout: Rollout, events: Sequence[Event]) -> OneView:
 
 def _now(number: int, here: int) -> str:
     return "now" if number == here else "ahead"
-
-
-def _share(hits: int, n: int) -> str:
-    return percent(hits / n) if n else "no data"
 
 
 def _moment(written: str) -> datetime:

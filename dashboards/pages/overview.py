@@ -17,12 +17,13 @@ from dashboards.drawing import drawn
 from dashboards.filters import NAMES, Filters
 from dashboards.live import stream
 from dashboards.markers import markers
+from dashboards.numbers import Headline, share_headline
 from dashboards.pages import Page
 from dashboards.scoped import Overview
 from dashboards.site import filters_of, reading, shell_of, show, site_of
 from dashboards.visitors import visitor_of
 from dashboards.waiting import Open, waiting
-from dashboards.wording import count_of, percent, percent_interval, seconds_of
+from dashboards.wording import count_of, seconds_of
 from guardrails.exchange_log import rows as log
 from monitoring.charts import spec
 from monitoring.charts.spec import Kind, Marker, Point, Series, Tone
@@ -42,16 +43,6 @@ UNTIMED = "Durations over time are kept for the whole log, and for seven days."
 DECISIONS = ("allow", "flag", "redact", "block", "failed")
 
 
-class Figure(Struct, frozen=True):
-    """One number of the summary; `value` None is shown as no data."""
-
-    name: str
-    value: str | None
-    lines: tuple[str, ...]
-    unit: str = ""
-    tone: str = ""
-
-
 class View(Struct, frozen=True):
     """All that the template needs; names as there. `drawn` is `rates` once it is drawn."""
 
@@ -59,7 +50,7 @@ class View(Struct, frozen=True):
     window: Window
     named: str
     step: str
-    figures: tuple[Figure, ...]
+    figures: tuple[Headline, ...]
     chart: Chart | None
     rates: tuple[spec.Chart, ...]
     drawn: tuple[Markup, ...] = ()
@@ -172,12 +163,12 @@ def rates(
     )
 
 
-def figures(totals: log.Totals, reached: int) -> tuple[Figure, ...]:
+def figures(totals: log.Totals, reached: int) -> tuple[Headline, ...]:
     """The summary. Of a silent log each figure is no data, for silence proves nothing."""
     n = totals.exchanges
     names = ("Exchanges", "Blocked", "Failed", "Duration, p50 / p95")
     if n == 0:
-        return tuple(Figure(name, None, ("no exchange in this time",)) for name in names)
+        return tuple(Headline(name, None, ("no exchange in this time",)) for name in names)
     passed = (
         f"{count_of(totals.allowed)} allowed, {count_of(totals.flagged)} flagged",
         f"{count_of(totals.redacted)} redacted, {count_of(totals.abandoned)} left by the caller",
@@ -186,19 +177,11 @@ def figures(totals: log.Totals, reached: int) -> tuple[Figure, ...]:
     if totals.p50_seconds is not None and totals.p95_seconds is not None:
         took = f"{seconds_of(totals.p50_seconds)} / {seconds_of(totals.p95_seconds)}"
     return (
-        Figure(names[0], count_of(n), passed),
-        _share(names[1], totals.blocked, n, tone="acted" if totals.blocked else ""),
-        _share(names[2], totals.failed, n),
-        Figure(names[3], took, (f"n = {count_of(reached)} that reached a model",), unit="s"),
+        Headline(names[0], count_of(n), passed),
+        share_headline(names[1], totals.blocked, n, tone="acted" if totals.blocked else ""),
+        share_headline(names[2], totals.failed, n),
+        Headline(names[3], took, (f"n = {count_of(reached)} that reached a model",), unit="s"),
     )
-
-
-def _share(name: str, hits: int, n: int, *, tone: str = "") -> Figure:
-    lines = (
-        f"{count_of(hits)} of n = {count_of(n)}",
-        f"interval {percent_interval(hits, n)}",
-    )
-    return Figure(name, percent(hits / n), lines, tone=tone)
 
 
 def _share_at(bucket: log.Bucket, hits: int) -> Point:

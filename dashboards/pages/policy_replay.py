@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dashboards.pages import Page
 from dashboards.site import audited, filters_of, show, site_of
-from dashboards.wording import count_of, percent, percent_interval
+from dashboards.wording import count_of, percent_interval, share_of
 from guardrails.errors import BadRequest, ConfigError
 from guardrails.policy.model import Policy, parse_policy
 from monitoring import policies
@@ -144,7 +144,7 @@ def view(policy: Policy, back: str, window: Window, whole: int, found: Replayed)
         whole=whole,
         n=n or None,
         changes=tuple(_row(change.value, hits, n) for change, hits in result.changes.items()),
-        moved=(_share(result.blocked_before, decided), _share(result.blocked_after, decided)),
+        moved=(share_of(result.blocked_before, decided), share_of(result.blocked_after, decided)),
         decided=count_of(decided),
         rules=tuple(
             _row(rule, hits, n) for rule, hits in sorted(result.rules.items(), key=lambda r: -r[1])
@@ -164,7 +164,7 @@ def view(policy: Policy, back: str, window: Window, whole: int, found: Replayed)
             Point(
                 f"{point.threshold:g}",
                 count_of(point.fires),
-                _share(point.fires, curve.n),
+                share_of(point.fires, curve.n),
                 point.fires / curve.n if curve.n else 0.0,
                 f"{point.harmful} of {curve.harmful}",
                 f"{point.harmless} of {curve.harmless}",
@@ -181,7 +181,7 @@ def view(policy: Policy, back: str, window: Window, whole: int, found: Replayed)
 
 def _row(name: str, hits: int, n: int) -> Row:
     interval = percent_interval(hits, n) if n else ""
-    return Row(name, count_of(hits), _share(hits, n), interval, hits / n if n else 0.0)
+    return Row(name, count_of(hits), share_of(hits, n), interval, hits / n if n else 0.0)
 
 
 def _judged(name: str, seen: Reviewed) -> Judged:
@@ -189,12 +189,8 @@ def _judged(name: str, seen: Reviewed) -> Judged:
     return Judged(
         name,
         count_of(seen.n),
-        _share(seen.before, seen.n),
-        _share(seen.after, decided),
+        share_of(seen.before, seen.n),
+        share_of(seen.after, decided),
         percent_interval(seen.after, decided) if decided else "",
         count_of(seen.undecided),
     )
-
-
-def _share(hits: int, n: int) -> str:
-    return percent(hits / n) if n else "no data"

@@ -11,16 +11,17 @@ from msgspec import Struct
 
 from dashboards.forms import reason_of
 from dashboards.pages import Page
+from dashboards.pages.models import Stop
 from dashboards.site import audited, needs, show, site_of
 from dashboards.visitors import visitor_of
 from monitoring.retraining import registry, runs
+from monitoring.retraining.plan import STEPS
 from monitoring.retraining.registry import ModelVersion
 from monitoring.retraining.runs import RetrainingRun
 
 PAGE = Page("Retraining", "/retraining", group="Act", place=40, key="t")
 router = APIRouter()
 
-STEPS = ("prepare", "tune", "evaluate", "register", "promote")
 KINDS = {
     "waiting": "no_data",
     "approved": "flag",
@@ -30,13 +31,6 @@ KINDS = {
     "refused": "block",
 }
 """Which badge a state has."""
-
-
-class Stop(Struct, frozen=True):
-    """One step of a run, and how it stands."""
-
-    share: str
-    standing: str
 
 
 class Line(Struct, frozen=True):

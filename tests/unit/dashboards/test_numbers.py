@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dashboards.numbers import number_of
+from dashboards.numbers import number_of, share_headline
 from monitoring.types import Figure, Status
 
 
@@ -25,3 +25,11 @@ def test_a_figure_keeps_its_unit_its_interval_and_its_n(figure, value, interval)
     shown = number_of(figure)
     assert (shown.value, shown.interval, shown.n) == (value, interval, str(figure.n))
     assert shown.status == figure.status.value
+
+
+def test_a_headline_says_of_how_many_and_of_nothing_it_is_no_data():
+    shown = share_headline("Supported", 3, 4, of="answers")
+    assert (shown.value, shown.lines[0]) == ("75.0\xa0%", "3 of n = 4 answers")
+    assert shown.lines[1].startswith("interval ")
+    assert share_headline("Blocked", 1, 4).lines[0] == "1 of n = 4"
+    assert share_headline("Supported", 0, 0, of="answers").value is None

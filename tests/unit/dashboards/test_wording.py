@@ -1,6 +1,6 @@
 import pytest
 
-from dashboards.wording import milliseconds_of, percent, percent_interval, seconds_of
+from dashboards.wording import milliseconds_of, percent, percent_interval, seconds_of, share_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,7 @@ def test_interval_of_a_share_and_none_of_nothing():
     assert percent_interval(81, 263).replace("\N{NO-BREAK SPACE}", " ") == "25.5–36.6 %"
     with pytest.raises(ValueError, match="nothing"):
         percent_interval(0, 0)
+
+
+def test_a_share_of_nothing_is_no_data():
+    assert (share_of(1, 4), share_of(0, 0)) == ("25.0\xa0%", "no data")
