@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import asyncio
-import gc
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guardrails.asking import MOST_PIECES, Unusable, cut
 from guardrails.types import Detection
+from tests.loop import longest_hold
 
 
 async def test_short_texts_go_as_they_are_and_their_rows_come_back_as_they_are() -> None:
@@ -81,26 +78,12 @@ async def test_the_windows_cover_a_text_that_is_cut_some_at_a_time(text: str, si
     assert covered == set(range(len(text)))
 
 
-async def test_the_longest_texts_never_hold_the_event_loop(request: pytest.FixtureRequest) -> None:
-    longest, ended = 0.0, False
+async def test_the_longest_texts_never_hold_the_event_loop() -> None:
+    labels = [str(label) for label in range(8)]
 
-    async def watch() -> None:
-        nonlocal longest
-        while not ended:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - before)
+    async def put_together() -> None:
+        pieces = await cut(["x" * 2_000_000, "some words " * 200_000, *["short"] * 500], 1_500)
+        rows = [[Detection(label, 0.5) for label in labels]] * len(pieces.texts)
+        assert len(await pieces.merge(rows, labels)) == 502
 
-    # The garbage of a whole test run would be counted as ours.
-    gc.collect()
-    gc.disable()
-    request.addfinalizer(gc.enable)
-    watcher = asyncio.create_task(watch())
-    await asyncio.sleep(0)
-    pieces = await cut(["x" * 2_000_000, "some words " * 200_000, *["short"] * 500], 1_500)
-    rows = [[Detection(str(label), 0.5) for label in range(8)]] * len(pieces.texts)
-    merged = await pieces.merge(rows, [str(label) for label in range(8)])
-    ended = True
-    await watcher
-    assert len(merged) == 502
-    assert longest < 0.02
+    assert await longest_hold(put_together) < 0.02

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import gc
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from guardrails.inference.protocol import (
 )
 from guardrails.reading import RIGHT_CHARACTERS, SLICE_CHARACTERS
 from guardrails.types import Check, Detection, Segment, Stage
+from tests.loop import longest_hold
 
 
 class Needles:
@@ -159,44 +159,20 @@ async def test_a_match_is_found_once_and_whole_wherever_a_long_text_is_cut(
     assert spans == [(before, before + len(needle)), (second, second + len(needle))]
 
 
-async def test_long_texts_never_hold_the_event_loop(request: pytest.FixtureRequest) -> None:
-    checker = Checker({"needles": Needles()}, None)
-    longest, ended = 0.0, False
-
-    async def watch() -> None:
-        nonlocal longest
-        while not ended:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - before)
-
-    # The garbage of a whole test run would be counted as ours.
-    gc.collect()
-    gc.disable()
-    request.addfinalizer(gc.enable)
-    watcher = asyncio.create_task(watch())
+async def test_long_texts_never_hold_the_event_loop() -> None:
     texts = [
         "a needle in the hay, and " * 20_000,
         "1d10t  i d i o t aGVsbG8gd29ybGQgaGVsbG8= 68 65 6c 6c 6f ｂａｄ раypal b\u200ba " * 1_000,
         *(f"short text {number}" for number in range(2_000)),
     ]
-    (check,) = await run(checker, ["needles"], [segment(text) for text in texts], seconds=60)
-    ended = True
-    await watcher
-    assert len([d for d in check.detections if d.score > 0]) == 20_000
-    assert longest < 0.02
+    segments = [segment(text) for text in texts]
 
+    async def look() -> None:
+        checker = Checker({"needles": Needles()}, None)
+        (check,) = await run(checker, ["needles"], segments, seconds=60)
+        assert len([d for d in check.detections if d.score > 0]) == 20_000
 
-async def test_two_short_texts_cost_little() -> None:
-    checker = Checker({"needles": Needles()}, None)
-    segments = [segment("What is the capital?", role="system"), segment("Tell me, please.")]
-    cheapest = 1.0
-    for _ in range(5):
-        before = time.thread_time()
-        for _ in range(500):
-            await run(checker, ["needles"], segments)
-        cheapest = min(cheapest, (time.thread_time() - before) / 500)
-    assert cheapest < 150e-6
+    assert await longest_hold(look) < 0.02
 
 
 class Inference:

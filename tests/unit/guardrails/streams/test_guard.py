@@ -281,6 +281,7 @@ async def test_a_caller_who_reads_slowly_slows_the_upstream_down():
     await asyncio.sleep(0.3)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    await guard.close()
     assert pulled < 150
 
 

