@@ -14,6 +14,12 @@ AGE = timedelta(seconds=5)
 MOST = 128
 
 
+class _Answer:
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.read: tuple[datetime, Any] | None = None
+
+
 class Kept:
     """The latest answers by their question; one is read anew when it is older than AGE.
 
@@ -22,19 +28,19 @@ class Kept:
     """
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._read: OrderedDict[Hashable, tuple[datetime, Any]] = OrderedDict()
+        self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
 
     async def of(self, question: Hashable, now: datetime, read: Callable[[], Awaitable[T]]) -> T:
-        """The answer, at most AGE old; who comes meanwhile waits for the same."""
-        async with self._turn:
-            kept = self._read.get(question)
-            if kept is not None and timedelta() <= now - kept[0] < AGE:
-                found: T = kept[1]
-                return found
+        """The answer, at most AGE old; who comes meanwhile with the same question waits for it."""
+        answer = self._answers.setdefault(question, _Answer())
+        self._answers.move_to_end(question)
+        while len(self._answers) > MOST:
+            self._answers.popitem(last=False)
+        # A lock of its own: a month's read must not hold up everybody's overview.
+        async with answer.turn:
+            if answer.read is not None and timedelta() <= now - answer.read[0] < AGE:
+                kept: T = answer.read[1]
+                return kept
             found = await read()
-            self._read[question] = (now, found)
-            self._read.move_to_end(question)
-            while len(self._read) > MOST:
-                self._read.popitem(last=False)
+            answer.read = (now, found)
             return found

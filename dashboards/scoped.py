@@ -20,8 +20,8 @@ from guardrails.exchange_log import query
 from guardrails.exchange_log.choices import Choices, choices
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.grounded import Seen, grounded
-from guardrails.exchange_log.label_series import LabelCount, label_series
-from guardrails.exchange_log.part_counts import Part, overview_of
+from guardrails.exchange_log.label_series import Fired, label_series
+from guardrails.exchange_log.part_counts import Part, of_whole_hours, overview_of
 from guardrails.exchange_log.query import Before, ExchangeDetail, ExchangeRow
 from guardrails.exchange_log.rollups import Overview, overview
 from guardrails.exchange_log.similar import Coverage, Neighbour, NotEmbedded, coverage, similar
@@ -92,19 +92,23 @@ class ScopedLog:
             return None
         return Similar(tuple(found), await coverage(self.connection, since, until))
 
-    async def overview(self, window: Window, step: timedelta, filters: Filters) -> Overview:
+    async def overview(
+        self, window: Window, step: timedelta, filters: Filters, now: datetime
+    ) -> Overview:
         """Totals and a series of the window; see `rollups.overview`."""
         part = self._part(filters)
-        span = (self.connection, window.start, window.end, step)
-        if part.whole and window.end - window.start <= MINUTES_REACH:
-            return await overview(*span)
-        return await overview_of(*span, part)
+        span = (window.start, window.end, step)
+        kept = of_whole_hours(*span) or window.start >= now - MINUTES_REACH
+        if part.whole and kept and window.end - window.start <= MINUTES_REACH:
+            return await overview(self.connection, *span)
+        return await overview_of(self.connection, *span, part)
 
-    async def labels(self, window: Window, step: timedelta, filters: Filters) -> list[LabelCount]:
-        """How often each label fired; see `label_series.py`."""
-        return await label_series(
-            self.connection, window.start, window.end, step, self._part(filters)
-        )
+    async def fired(
+        self, window: Window, step: timedelta, filters: Filters, before: datetime
+    ) -> Fired:
+        """How often each label fired, and from `before` until then; see `label_series.py`."""
+        span = (window.start, window.end, step)
+        return await label_series(self.connection, *span, self._part(filters), before=before)
 
     async def grounded(self, window: Window, filters: Filters) -> Seen:
         """How well the latest answers were supported; see `grounded.py`."""

@@ -87,7 +87,7 @@ async def _read(request: Request) -> View:
 
     async def counted() -> Overview:
         async with reading(request) as of:
-            return await of.overview(window, step_of(window), filters)
+            return await of.overview(window, step_of(window), filters, now)
 
     visitor = visitor_of(request)
     question = ("overview", window, filters, visitor.tenants)

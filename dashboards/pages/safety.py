@@ -15,9 +15,9 @@ from dashboards.markers import markers
 from dashboards.pages import Page
 from dashboards.pages.overview import step_of
 from dashboards.site import filters_of, reading, show, site_of
+from dashboards.visitors import visitor_of
 from dashboards.wording import count_of, percent, percent_interval
-from guardrails.exchange_log.label_series import LabelCount
-from guardrails.exchange_log.rows import Bucket
+from guardrails.exchange_log.label_series import Fired, LabelCount
 from monitoring.charts.spec import Chart, Kind, Marker, Point, Series, Tone
 from monitoring.intervals import wilson
 from monitoring.types import Window
@@ -53,6 +53,14 @@ class Step(Struct, frozen=True):
     fired: str
 
 
+class Span(Struct, frozen=True):
+    """One step of the window, and how many exchanges it held."""
+
+    start: datetime
+    end: datetime
+    exchanges: int
+
+
 class View(Struct, frozen=True):
     """All that the template needs; names as there. `n` None: there was no exchange."""
 
@@ -67,28 +75,42 @@ class View(Struct, frozen=True):
 @router.get("/safety")
 async def safety(request: Request) -> Response:
     """The page; shares before are of the span just before, as long as this one."""
-    filters = filters_of(request)
-    window = filters.window(site_of(request).now())
-    length = window.end - window.start
-    earlier = Window(window.start - length, window.start)
+    site, filters = site_of(request), filters_of(request)
+    now = site.now()
+    window = filters.window(now)
+    earlier = window.start - (window.end - window.start)
     step = step_of(window)
-    async with reading(request) as log:
-        seen = await log.overview(window, step, filters)
-        before = await log.overview(earlier, length, filters)
-        found = await log.labels(window, step, filters)
-        found_before = await log.labels(earlier, length, filters)
+
+    async def read() -> Fired:
+        async with reading(request) as log:
+            return await log.fired(window, step, filters, earlier)
+
+    question = ("safety", window, filters, visitor_of(request).tenants)
+    found = await site.kept.of(question, now, read)
+    spans = spans_of(found.exchanges, window, step)
+    n, n_before = sum(one.exchanges for one in spans), found.exchanges.get(earlier, 0)
+    shown = [one for one in found.labels if one.start != earlier]
+    before = [one for one in found.labels if one.start == earlier and not one.shadow]
+    live = [one for one in shown if not one.shadow]
     marked = await markers(request, window, filters)
-    n, n_before = seen.totals.exchanges, before.totals.exchanges
-    live = [one for one in found if not one.shadow]
     page = View(
         window=window,
         n=count_of(n) if n else None,
-        rows=rows(live, n, [one for one in found_before if not one.shadow], n_before),
-        shadow=rows([one for one in found if one.shadow], n, [], 0),
-        charts=await drawn(charts(live, seen.buckets, window, step, marked)) if n else (),
-        steps=steps(live, seen.buckets),
+        rows=rows(live, n, before, n_before),
+        shadow=rows([one for one in shown if one.shadow], n, [], 0),
+        charts=await drawn(charts(live, spans, window, step, marked)) if n else (),
+        steps=steps(live, spans),
     )
     return await show(request, "safety.html", page)
+
+
+def spans_of(counts: Mapping[datetime, int], window: Window, step: timedelta) -> list[Span]:
+    """The window in its steps, those without an exchange too; the last may be cut short."""
+    found, start = [], window.start
+    while start < window.end:
+        found.append(Span(start, min(start + step, window.end), counts.get(start, 0)))
+        start += step
+    return found
 
 
 def rows(
@@ -132,14 +154,15 @@ def totals(found: Sequence[LabelCount]) -> Mapping[str, int]:
 
 def charts(
     found: Sequence[LabelCount],
-    buckets: Sequence[Bucket],
+    spans: Sequence[Span],
     window: Window,
     step: timedelta,
     marked: tuple[Marker, ...] = (),
 ) -> list[Chart]:
     """Of each of the labels that fired most, its share of the exchanges with the interval."""
     most = sorted(totals(found).items(), key=lambda one: -one[1])[:DRAWN]
-    n = sum(bucket.exchanges for bucket in buckets)
+    n = sum(span.exchanges for span in spans)
+    fired = _by_span(found)
     return [
         Chart(
             Kind.LINE,
@@ -147,7 +170,7 @@ def charts(
             "share",
             n,
             window,
-            (Series("fired", tuple(_point(bucket, found, label) for bucket in buckets), Tone.ONE),),
+            (Series("fired", tuple(_point(span, fired, label) for span in spans), Tone.ONE),),
             step=step,
             markers=marked,
         )
@@ -155,24 +178,32 @@ def charts(
     ]
 
 
-def steps(found: Sequence[LabelCount], buckets: Sequence[Bucket]) -> tuple[Step, ...]:
+def steps(found: Sequence[LabelCount], spans: Sequence[Span]) -> tuple[Step, ...]:
     """The spans in which something fired, the latest first."""
+    fired = _by_span(found)
     made = []
-    for bucket in reversed(buckets):
-        fired = totals([one for one in found if one.start == bucket.start])
-        if fired:
-            words = ", ".join(f"{n:,} {label.replace('_', ' ')}" for label, n in fired.items())
-            made.append(Step(bucket.start, bucket.end, count_of(bucket.exchanges), words))
+    for span in reversed(spans):
+        if own := fired.get(span.start):
+            words = ", ".join(f"{n:,} {label.replace('_', ' ')}" for label, n in own.items())
+            made.append(Step(span.start, span.end, count_of(span.exchanges), words))
     return tuple(made)
 
 
-def _point(bucket: Bucket, found: Sequence[LabelCount], label: str) -> Point:
-    own = [one for one in found if one.start == bucket.start and one.label == label]
-    n, hits = bucket.exchanges, totals(own).get(label, 0)
-    bounds = wilson(min(hits, n), n)
+def _by_span(found: Sequence[LabelCount]) -> dict[datetime, Mapping[str, int]]:
+    """In how many exchanges each label fired, by the start of the span."""
+    parted: dict[datetime, list[LabelCount]] = {}
+    for one in found:
+        parted.setdefault(one.start, []).append(one)
+    return {start: totals(own) for start, own in parted.items()}
+
+
+def _point(span: Span, fired: Mapping[datetime, Mapping[str, int]], label: str) -> Point:
+    n = span.exchanges
+    hits = min(fired.get(span.start, {}).get(label, 0), n)
+    bounds = wilson(hits, n)
     if bounds is None:
-        return Point(bucket.start, None, n=0)
-    return Point(bucket.start, min(hits, n) / n, *bounds, n)
+        return Point(span.start, None, n=0)
+    return Point(span.start, hits / n, *bounds, n)
 
 
 def _decided(found: Sequence[LabelCount], decision: str) -> str:

@@ -12,15 +12,29 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Table, and_, func, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from guardrails.exchange_log.filters import MODEL_CHARACTERS
 from guardrails.exchange_log.own_traffic import OWN_TENANT
-from guardrails.exchange_log.rollups import JOB, Overview, sums_of
+from guardrails.exchange_log.rollups import Overview, by_start, sums_of
 from guardrails.exchange_log.rows import Bucket, Totals
 from guardrails.exchange_log.tables import exchanges
-from guardrails.exchange_log.upkeep_tables import exchange_counts, log_progress
+from guardrails.exchange_log.upkeep_tables import (
+    exchange_counts,
+    exchange_hours,
+    label_counts,
+    label_hours,
+)
 
 HOUR = timedelta(hours=1)
 TIMED = timedelta(hours=25)
@@ -29,7 +43,8 @@ TIMED = timedelta(hours=25)
 MOST_TIMED = 50_000
 """The most rows whose durations are read."""
 
-_c, _k = exchanges.c, exchange_counts.c
+_c = exchanges.c
+_OF_THE_WHOLE = {exchange_counts: exchange_hours, label_counts: label_hours}
 
 
 class Part(Struct, frozen=True):
@@ -56,17 +71,36 @@ class Part(Struct, frozen=True):
             found.append(_c.tenant.in_(self.tenants))
         return found
 
-    def of_counts(self, counts: Table = exchange_counts) -> list[ColumnElement[bool]]:
-        """The conditions on a table of the hours' counts."""
-        hours = counts.c
-        found: list[ColumnElement[bool]] = []
+    def hours(
+        self, counts: Table, since: datetime, until: datetime
+    ) -> tuple[Table, list[ColumnElement[bool]]]:
+        """The table that has the hours' counts of this part, and the conditions on its lines.
+
+        `counts` has them by route, model and tenant; the whole log has a table of its own beside
+        it, with few lines.
+        """
+        table = _OF_THE_WHOLE[counts] if self.whole else counts
+        lines = table.c
+        found: list[ColumnElement[bool]] = [lines.start >= since, lines.start < until]
+        if not self.whole:
+            found.append(lines.step == 3600)
         if self.route is not None:
-            found.append(hours.route == self.route)
+            found.append(lines.route == self.route)
         if self.model is not None:
-            found.append(hours.model == self.model[:MODEL_CHARACTERS])
+            found.append(lines.model == self.model[:MODEL_CHARACTERS])
         if self.tenants is not None:
-            found.append(hours.tenant.in_(self.tenants))
-        return found
+            found.append(lines.tenant.in_(self.tenants))
+        return table, found
+
+
+def of_whole_hours(since: datetime, until: datetime, bucket: timedelta) -> bool:
+    """Whether the hours' counts can tell a span and its steps."""
+    return not (since.minute or since.second or until.minute or until.second or bucket % HOUR)
+
+
+def not_counted() -> ColumnElement[bool]:
+    """The condition that the rollups job has not come to a row."""
+    return _c.xact >= func.exchange_counts_border()
 
 
 async def overview_of(
@@ -77,18 +111,17 @@ async def overview_of(
     Limits: the p50 and p95 are those of the whole span, and None where it is longer than TIMED
     or holds more than MOST_TIMED.
     """
-    hourly = not any(moment.minute or moment.second for moment in (since, until)) and not (
-        bucket % HOUR
-    )
+    hourly = of_whole_hours(since, until, bucket)
     counted = (
         _by_hours(since, until, bucket, part) if hourly else _by_rows(since, until, bucket, part)
     )
     each = [dict(row._mapping) for row in await connection.execute(counted)]
+    steps = by_start(each)
     series = []
     moment = since
     while moment < until:
         end = min(moment + bucket, until)
-        own = sums_of([row for row in each if row["start"] == moment])
+        own = sums_of(steps.get(moment, ()))
         for name in ("reached", "input_tokens", "output_tokens"):
             own.pop(name)
         series.append(Bucket(start=moment, end=end, p50_seconds=None, p95_seconds=None, **own))
@@ -103,17 +136,14 @@ async def overview_of(
 
 def _by_hours(since: datetime, until: datetime, bucket: timedelta, part: Part) -> Any:
     names = ("exchanges", "failed", "abandoned", "reached", "input_tokens", "output_tokens")
-    start = func.date_bin(bucket, _k.start, since).label("start")
+    table, lines = part.hours(exchange_counts, since, until)
+    start = func.date_bin(bucket, table.c.start, since).label("start")
     counted = (
-        select(start, _k.decision, *(func.sum(_k[name]).label(name) for name in names))
-        .where(_k.step == 3600, _k.start >= since, _k.start < until, *part.of_counts())
-        .group_by(start, _k.decision)
+        select(start, table.c.decision, *(func.sum(table.c[name]).label(name) for name in names))
+        .where(*lines)
+        .group_by(start, table.c.decision)
     )
-    border = select(func.coalesce(func.max(log_progress.c.xact), 0)).where(
-        log_progress.c.job == JOB
-    )
-    live = _by_rows(since, until, bucket, part).where(_c.xact >= border.scalar_subquery())
-    return union_all(counted, live)
+    return union_all(counted, _by_rows(since, until, bucket, part).where(not_counted()))
 
 
 def _by_rows(since: datetime, until: datetime, bucket: timedelta, part: Part) -> Select[Any]:

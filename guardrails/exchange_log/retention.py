@@ -195,7 +195,7 @@ async def _prune(
         " AND window_end - window_start < interval '5 minutes'",
         (now - RUNS_KEPT,),
     )
-    for table in ("exchange_counts", "label_counts", "duration_counts"):
+    for table in ("exchange_counts", "duration_counts"):
         await connection.execute(
             sql.SQL("DELETE FROM {} WHERE step = 60 AND start < {}").format(
                 sql.Identifier(table), now - MINUTES_KEPT

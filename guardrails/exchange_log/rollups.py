@@ -1,8 +1,8 @@
 """What do the overview pages read, so that ten million rows cost no more than ten thousand?
 
-The job counts each settled row once: by the minute, and by the hour for each route, model and
-tenant. A page adds the counts up, and counts the rows that came since by themselves. Durations are
-counted in steps of 5 %, so a percentile is right to 2.5 %.
+The job counts each settled row once: by the minute, by the hour, and by the hour for each route,
+model and tenant. A page adds the counts up, and counts the rows that came since by themselves.
+Durations are counted in steps of 5 %, so a percentile is right to 2.5 %.
 """
 
 from __future__ import annotations
@@ -50,17 +50,35 @@ counted AS (
         abandoned = c.abandoned + excluded.abandoned, reached = c.reached + excluded.reached,
         input_tokens = c.input_tokens + excluded.input_tokens,
         output_tokens = c.output_tokens + excluded.output_tokens
-), labels AS (
-    INSERT INTO label_counts AS c
-    SELECT step, date_bin(make_interval(secs => step), started_at, 'epoch'),
-           CASE step WHEN 60 THEN '' ELSE route END, CASE step WHEN 60 THEN '' ELSE model END,
-           CASE step WHEN 60 THEN '' ELSE tenant END, decision, detector, label, shadow, count(*)
-    FROM rows, steps, LATERAL (
+), hours AS (
+    INSERT INTO exchange_hours AS c
+    SELECT date_bin('1 hour', started_at, 'epoch'), decision, count(*), count(failure_code),
+           count(*) FILTER (WHERE abandoned),
+           count(*) FILTER (WHERE upstream IS NOT NULL AND duration_seconds IS NOT NULL),
+           coalesce(sum(input), 0), coalesce(sum(output), 0)
+    FROM rows GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (start, decision) DO UPDATE SET
+        exchanges = c.exchanges + excluded.exchanges, failed = c.failed + excluded.failed,
+        abandoned = c.abandoned + excluded.abandoned, reached = c.reached + excluded.reached,
+        input_tokens = c.input_tokens + excluded.input_tokens,
+        output_tokens = c.output_tokens + excluded.output_tokens
+), fired AS MATERIALIZED (
+    SELECT date_bin('1 hour', started_at, 'epoch') AS start, route, model, tenant, decision,
+           detector, label, shadow, count(*) AS exchanges
+    FROM rows, LATERAL (
         SELECT DISTINCT reason->>'detector' AS detector, reason->>'label' AS label,
                coalesce((reason->>'shadow')::boolean, false) AS shadow
-        FROM jsonb_array_elements(reasons) AS reason) AS fired
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+        FROM jsonb_array_elements(reasons) AS reason) AS reason
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+), labels AS (
+    INSERT INTO label_counts AS c SELECT 3600, fired.* FROM fired ORDER BY 2, 3, 4, 5, 6, 7, 8, 9
     ON CONFLICT (step, start, route, model, tenant, decision, detector, label, shadow)
+    DO UPDATE SET exchanges = c.exchanges + excluded.exchanges
+), label_sums AS (
+    INSERT INTO label_hours AS c
+    SELECT start, decision, detector, label, shadow, sum(exchanges)
+    FROM fired GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    ON CONFLICT (start, decision, detector, label, shadow)
     DO UPDATE SET exchanges = c.exchanges + excluded.exchanges
 )
 INSERT INTO duration_counts AS c
@@ -123,25 +141,21 @@ async def _index(connection: psycopg.AsyncConnection, found: Range) -> None:
 
 _PIECES = """
 WITH pieces AS (SELECT CAST(:step AS integer) AS step, CAST(:since AS timestamptz) AS since,
-                       CAST(:until AS timestamptz) AS until),
-border AS (
-    SELECT coalesce((SELECT xact FROM log_progress WHERE job = 'rollups'), 0) AS xact
-)
+                       CAST(:until AS timestamptz) AS until)
 """
 _BIN = "date_bin(CAST(:bucket AS interval), {moment}, :since)"
 _COUNTS = """
 SELECT {bin_counted} AS start, decision, sum(exchanges) AS exchanges, sum(failed) AS failed,
        sum(abandoned) AS abandoned, sum(reached) AS reached, sum(input_tokens) AS input_tokens,
        sum(output_tokens) AS output_tokens
-FROM exchange_counts AS c JOIN pieces AS p
-  ON c.step = p.step AND c.start >= p.since AND c.start < p.until
+FROM {counts}
 GROUP BY 1, 2
 UNION ALL
 SELECT {bin_live}, decision, count(*), count(failure_code), count(*) FILTER (WHERE abandoned),
        count(*) FILTER (WHERE upstream IS NOT NULL AND duration_seconds IS NOT NULL),
        coalesce(sum(gen_ai_usage_input_tokens), 0), coalesce(sum(gen_ai_usage_output_tokens), 0)
 FROM exchanges AS e
-WHERE xact >= (SELECT xact FROM border) AND started_at >= :since AND started_at < :until
+WHERE xact >= exchange_counts_border() AND started_at >= :since AND started_at < :until
   AND {users}
 GROUP BY 1, 2
 """
@@ -154,11 +168,14 @@ UNION ALL
 SELECT {bin_live},
        floor(20 * ln(greatest(duration_seconds * 1000, 0.001)))::smallint, count(*)
 FROM exchanges AS e
-WHERE xact >= (SELECT xact FROM border) AND started_at >= :since AND started_at < :until
+WHERE xact >= exchange_counts_border() AND started_at >= :since AND started_at < :until
   AND {users}
   AND upstream IS NOT NULL AND duration_seconds IS NOT NULL
 GROUP BY 1, 2
 """
+_MINUTES = """exchange_counts AS c JOIN pieces AS p
+  ON c.step = 60 AND c.start >= p.since AND c.start < p.until"""
+_HOURS = "exchange_hours AS c JOIN pieces AS p ON c.start >= p.since AND c.start < p.until"
 _EACH = {
     "bin_counted": _BIN.format(moment="c.start"),
     "bin_live": _BIN.format(moment="started_at"),
@@ -181,9 +198,10 @@ async def overview(
 ) -> Overview:
     """A span in totals and in equal steps, from the counts.
 
-    Limits: `since`, `until` and `bucket` are whole minutes, and `since` lies in the last eight
-    days: older minutes are not kept. Percentiles are right to 2.5 %. Errors: ValueError otherwise.
-    Cost: a few milliseconds a day, whatever was recorded, and 2 µs for each row of the last minute.
+    Limits: `since`, `until` and `bucket` are whole minutes. Where they are not all whole hours,
+    `since` lies in the last eight days: older minutes are not kept. Percentiles are right to 2.5 %.
+    Errors: ValueError otherwise. Cost: a few milliseconds a day, whatever was recorded, and 2 µs
+    for each row of the last minute.
     """
     for moment in (since, until):
         if moment.second or moment.microsecond:
@@ -193,37 +211,52 @@ async def overview(
     if until <= since or (until - since) / bucket > MAX_BUCKETS:
         raise ValueError(f"the span must hold between 1 and {MAX_BUCKETS} steps")
     span = {"since": since.astimezone(UTC), "until": until.astimezone(UTC)}
-    steps = {**span, "bucket": bucket}
-    # An hour has as many lines of durations as a minute, so they are read by the hour if they can.
-    whole_hours = not (since.minute or until.minute or bucket % timedelta(hours=1))
-    each = await _read(connection, _PIECES + _COUNTS.format(**_EACH), {**steps, "step": 60})
-    each_duration = await _read(
-        connection,
-        _PIECES + _DURATIONS.format(**_EACH),
-        {**steps, "step": 3600 if whole_hours else 60},
-    )
-    whole = sums_of(each)
+    hours = not (since.minute or until.minute or bucket % timedelta(hours=1))
+    steps = {**span, "bucket": bucket, "step": 3600 if hours else 60}
+    counts = _COUNTS.format(**_EACH, counts=_HOURS if hours else _MINUTES)
+    found = await connection.execute(text(_PIECES + counts), steps)
+    each = [dict(row._mapping) for row in found]
+    whole, counted = sums_of(each), by_start(each)
+    timed = await _durations(connection, steps)
     series = []
     moment = since
     while moment < until:
         end = min(moment + bucket, until)
-        own = sums_of([row for row in each if row["start"] == moment])
-        p50, p95 = _percentiles([row for row in each_duration if row["start"] == moment])
+        own = sums_of(counted.get(moment, ()))
+        p50, p95 = (percentile(timed.get(moment, {}), share) for share in (0.5, 0.95))
         for name in ("reached", "input_tokens", "output_tokens"):
             own.pop(name)
         series.append(Bucket(start=moment, end=end, p50_seconds=p50, p95_seconds=p95, **own))
         moment = end
-    p50, p95 = _percentiles(each_duration)
+    together: dict[int, int] = {}
+    for own_times in timed.values():
+        for place, n in own_times.items():
+            together[place] = together.get(place, 0) + n
+    p50, p95 = (percentile(together, share) for share in (0.5, 0.95))
     reached = whole.pop("reached")
     totals = Totals(p50_seconds=p50, p95_seconds=p95, **whole)
     return Overview(totals, tuple(series), reached)
 
 
-async def _read(
-    connection: AsyncConnection, query: str, values: dict[str, Any]
-) -> list[dict[str, Any]]:
-    rows = await connection.execute(text(query), values)
-    return [dict(row._mapping) for row in rows]
+async def _durations(
+    connection: AsyncConnection, steps: dict[str, Any]
+) -> dict[datetime, dict[int, int]]:
+    """How many durations lie in each bucket, by the start of the step."""
+    query = text(_PIECES + _DURATIONS.format(**_EACH))
+    found: dict[datetime, dict[int, int]] = {}
+    # There are thousands of lines, so nothing is made of one that need not be.
+    for start, place, n in await connection.execute(query, steps):
+        own = found.setdefault(start, {})
+        own[place] = own.get(place, 0) + int(n)
+    return found
+
+
+def by_start(rows: Sequence[dict[str, Any]]) -> dict[datetime, list[dict[str, Any]]]:
+    """Rows by the step that they are of."""
+    found: dict[datetime, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["start"], []).append(row)
+    return found
 
 
 def sums_of(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -235,13 +268,6 @@ def sums_of(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
         if row["decision"] in _DECISIONS:
             sums[_DECISIONS[row["decision"]]] += int(row["exchanges"])
     return sums
-
-
-def _percentiles(rows: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
-    counts: dict[int, int] = {}
-    for row in rows:
-        counts[row["bucket"]] = counts.get(row["bucket"], 0) + int(row["exchanges"])
-    return percentile(counts, 0.5), percentile(counts, 0.95)
 
 
 def percentile(counts: dict[int, int], share: float) -> float | None:

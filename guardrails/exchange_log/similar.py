@@ -23,10 +23,9 @@ from guardrails.exchange_log.moments import CLOCKS_APART, moment_of
 from guardrails.exchange_log.query import get
 from guardrails.exchange_log.rows import ExchangeDetail, ExchangeRow, row_of, statement
 from guardrails.exchange_log.tables import exchanges
-from guardrails.exchange_log.upkeep_tables import exchange_counts, exchange_embeddings
+from guardrails.exchange_log.upkeep_tables import exchange_embeddings, exchange_hours
 
 MOST = 100
-HOUR = 3_600
 # The index gives its nearest one by one, and goes on while filters drop them.
 _SEARCH = text(
     "SELECT set_config('hnsw.iterative_scan', 'strict_order', true),"
@@ -105,8 +104,8 @@ async def coverage(
     connection: AsyncConnection, since: datetime | None = None, until: datetime | None = None
 ) -> Coverage:
     """What of a span can be found at all. Limits: exchanges are those counted, by whole hours."""
-    counted, made = exchange_counts.c, _v.started_at
-    spans: list[ColumnElement[bool]] = [counted.step == HOUR]
+    counted, made = exchange_hours.c, _v.started_at
+    spans: list[ColumnElement[bool]] = []
     own: list[ColumnElement[bool]] = []
     if since is not None:
         spans.append(counted.start >= since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
@@ -56,9 +57,9 @@ exchange_embeddings = Table(
 )
 
 
-def _counts_key() -> tuple[Column[Any], ...]:
+def _counts_key(step: str = _STEP) -> tuple[Column[Any], ...]:
     return (
-        Column("step", Integer, primary_key=True, autoincrement=False, comment=_STEP),
+        Column("step", Integer, primary_key=True, autoincrement=False, comment=step),
         Column("start", DateTime(timezone=True), primary_key=True),
         *(
             Column(name, Text, primary_key=True)
@@ -67,21 +68,25 @@ def _counts_key() -> tuple[Column[Any], ...]:
     )
 
 
+def _sums() -> Iterator[Column[Any]]:
+    for name in ("exchanges", "failed", "abandoned", "reached", "input_tokens", "output_tokens"):
+        yield Column(name, BigInteger, nullable=False)
+
+
+def _fired() -> tuple[Column[Any], ...]:
+    return (
+        Column("detector", Text, primary_key=True),
+        Column("label", Text, primary_key=True),
+        Column("shadow", Boolean, primary_key=True),
+        Column("exchanges", BigInteger, nullable=False),
+    )
+
+
 exchange_counts = Table(
     "exchange_counts",
     metadata,
     *_counts_key(),
-    *(
-        Column(name, BigInteger, nullable=False)
-        for name in (
-            "exchanges",
-            "failed",
-            "abandoned",
-            "reached",
-            "input_tokens",
-            "output_tokens",
-        )
-    ),
+    *_sums(),
     *(
         Index(f"exchange_counts_{name}_idx", name, "start", postgresql_where=text("step = 3600"))
         for name in ("route", "model", "tenant")
@@ -96,11 +101,27 @@ exchange_counts = Table(
 label_counts = Table(
     "label_counts",
     metadata,
-    *_counts_key(),
-    Column("detector", Text, primary_key=True),
-    Column("label", Text, primary_key=True),
-    Column("shadow", Boolean, primary_key=True),
-    Column("exchanges", BigInteger, nullable=False),
+    *_counts_key("Seconds: 3600"),
+    *_fired(),
+    CheckConstraint("step = 3600", name="step"),
+)
+
+# The whole log by the hour: a line for each decision, where `exchange_counts` has one for each
+# route, model and tenant besides.
+exchange_hours = Table(
+    "exchange_hours",
+    metadata,
+    Column("start", DateTime(timezone=True), primary_key=True),
+    Column("decision", Text, primary_key=True),
+    *_sums(),
+)
+
+label_hours = Table(
+    "label_hours",
+    metadata,
+    Column("start", DateTime(timezone=True), primary_key=True),
+    Column("decision", Text, primary_key=True),
+    *_fired(),
 )
 
 duration_counts = Table(

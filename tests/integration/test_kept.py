@@ -27,7 +27,7 @@ async def test_day_is_counted_once_for_all_who_look(postgres_url: str, engine: A
         async def read() -> int:
             async with engine.connect() as connection:
                 log = ScopedLog(connection, None)
-                seen = await log.overview(filters.window(NOW), HOUR, filters)
+                seen = await log.overview(filters.window(NOW), HOUR, filters, NOW)
             return seen.totals.exchanges
 
         return await kept.of(filters, at, read)
@@ -41,6 +41,23 @@ async def test_day_is_counted_once_for_all_who_look(postgres_url: str, engine: A
     assert (
         await asyncio.gather(*(counted(NOW + timedelta(seconds=20)) for _ in range(3))) == [1] * 3
     )
+
+
+async def test_a_long_read_holds_up_its_own_question_only():
+    kept, ended = Kept(), asyncio.Event()
+
+    async def long() -> str:
+        await ended.wait()
+        return "a month"
+
+    async def short() -> str:
+        return "a day"
+
+    waiting = asyncio.create_task(kept.of("month", NOW, long))
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(kept.of("day", NOW, short), 5) == "a day"
+    ended.set()
+    assert await waiting == await kept.of("month", NOW, short) == "a month"
 
 
 async def test_a_visitor_of_some_tenants_counts_theirs_only(postgres_url: str, engine: AsyncEngine):
@@ -59,7 +76,7 @@ async def test_a_visitor_of_some_tenants_counts_theirs_only(postgres_url: str, e
         ):
             filters = Filters(tenant=chosen)
             log = ScopedLog(connection, seen)
-            found = await log.overview(filters.window(NOW), HOUR, filters)
+            found = await log.overview(filters.window(NOW), HOUR, filters, NOW)
             assert found.totals.exchanges == n, (seen, chosen)
             choices = await log.choices(NOW)
             assert set(choices.tenants) == (set(tenants) if seen is None else set(seen))

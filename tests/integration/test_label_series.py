@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from guardrails.exchange_log.grounded import grounded
-from guardrails.exchange_log.label_series import label_series
+from guardrails.exchange_log.label_series import Fired, label_series
 from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.part_counts import HOUR, Part
 from guardrails.types import Action, Caller, Citation, Exchange, Verdict
@@ -36,18 +36,40 @@ async def test_a_label_counts_once_an_exchange_before_and_after_the_rollup(
     if counted:
         await load("rollups").run(Window(PAST, NOON), engine)
     async with engine.connect() as connection:
-        found = await label_series(connection, PAST, NOON, HOUR, Part())
-        assert [(one.start, one.label, one.shadow, one.exchanges) for one in found] == [
-            (PAST, "insult", False, 1),
-            (PAST, "threat", True, 1),
-            (PAST + HOUR, "insult", False, 2),
-            (PAST + HOUR, "threat", True, 2),
-        ]
+        whole = await label_series(connection, PAST, NOON, HOUR, Part())
+        of_all = await label_series(connection, PAST, NOON, HOUR, Part(tenants=("acme",)))
+        for found in (whole, of_all):
+            assert found.exchanges == {PAST: 2, PAST + HOUR: 2}
+            assert [(one.start, one.label, one.shadow, one.exchanges) for one in found.labels] == [
+                (PAST, "insult", False, 1),
+                (PAST, "threat", True, 1),
+                (PAST + HOUR, "insult", False, 2),
+                (PAST + HOUR, "threat", True, 2),
+            ]
         minutes = timedelta(minutes=90)
         fine = await label_series(connection, PAST, PAST + 2 * minutes, minutes, Part())
-        assert sum(one.exchanges for one in fine if one.label == "insult") == 3
-        assert await label_series(connection, PAST, NOON, HOUR, Part(route="other")) == []
-        assert await label_series(connection, PAST, NOON, HOUR, Part(tenants=())) == []
+        assert sum(one.exchanges for one in fine.labels if one.label == "insult") == 3
+        for part in (Part(route="other"), Part(tenants=())):
+            assert await label_series(connection, PAST, NOON, HOUR, part) == Fired({}, ())
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("bucket", [HOUR, timedelta(minutes=30)])
+async def test_the_span_before_is_told_as_one_step(
+    engine: AsyncEngine, postgres_url: str, counted: bool, bucket: timedelta
+):
+    spread = [fired(PAST - n * HOUR) for n in range(4)]
+    await write(postgres_url, [*spread, make_exchange(started_at=PAST - 2 * HOUR)])
+    if counted:
+        await load("rollups").run(Window(PAST, NOON), engine)
+    before = PAST - 2 * HOUR
+    async with engine.connect() as connection:
+        found = await label_series(connection, PAST, NOON, bucket, Part(), before=before)
+    assert found.exchanges == {before: 3, PAST: 1}
+    assert [(one.start, one.exchanges) for one in found.labels if not one.shadow] == [
+        (before, 2),
+        (PAST, 1),
+    ]
 
 
 async def test_answers_are_counted_by_their_sentences(engine: AsyncEngine, postgres_url: str):

@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from guardrails.database.url import libpq_url
 from guardrails.errors import BadRequest
 from guardrails.exchange_log import query
+from guardrails.exchange_log.chain import Sealer
 from guardrails.exchange_log.cipher import Cipher
 from guardrails.exchange_log.record import encode
+from guardrails.exchange_log.retention import retain
 from guardrails.exchange_log.rollups import catch_up, overview, percentile
 from guardrails.exchange_log.rows import EXCERPT_CHARACTERS
 from guardrails.exchange_log.search import NEWEST_FIRST, find
@@ -116,14 +118,31 @@ async def test_each_row_is_counted_once_by_every_key(connection, postgres_url: s
         )
         assert await rows.fetchone() == (120, 20, 20)
     rows = await connection.execute(
-        "SELECT tenant, decision, label, shadow, sum(exchanges) FROM label_counts"
-        " WHERE step = 3600 GROUP BY 1, 2, 3, 4 ORDER BY 2, 4"
+        "SELECT sum(exchanges), sum(failed), sum(abandoned) FROM exchange_hours"
     )
-    assert await rows.fetchall() == [
-        ("acme", "allow", "insult", True, 20),
-        ("acme", "block", "insult", False, 20),
-        ("acme", "flag", "insult", False, 20),
-    ]
+    assert await rows.fetchone() == (120, 20, 20)
+    for table in ("label_counts", "label_hours"):
+        rows = await connection.execute(
+            "SELECT decision, label, shadow, sum(exchanges)"
+            f" FROM {table} GROUP BY 1, 2, 3 ORDER BY 1, 3"
+        )
+        assert await rows.fetchall() == [
+            ("allow", "insult", True, 20),
+            ("block", "insult", False, 20),
+            ("flag", "insult", False, 20),
+        ], table
+
+
+async def test_hours_are_told_when_their_minutes_are_gone(
+    connection, engine: AsyncEngine, postgres_url: str
+) -> None:
+    await write(postgres_url, *traffic())
+    await catch_up(connection)
+    async with engine.connect() as reading:
+        before = await overview(reading, NOON - 24 * HOUR, NOON, HOUR)
+    await retain(connection, Sealer(b"s", lambda: NOON), (), None, now=NOON + timedelta(days=9))
+    async with engine.connect() as reading:
+        assert await overview(reading, NOON - 24 * HOUR, NOON, HOUR) == before
 
 
 async def test_a_model_that_nobody_serves_gets_no_line_of_its_own(connection, postgres_url) -> None:

@@ -11,11 +11,15 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from guardrails.exchange_log.chain import Sealer
+from guardrails.exchange_log.retention import retain
+from guardrails.exchange_log.rollups import catch_up
 from guardrails.keys import create_key
 from guardrails.policy.model import parse_policy
 from guardrails.types import Caller
 from monitoring import policies
 from monitoring.alerts.types import Severity
+from monitoring.connected import connected
 from monitoring.rollout import records
 from tests.browser.traffic import POLICY, write
 from tests.factories import make_blocked, make_exchange
@@ -79,6 +83,22 @@ async def test_each_step_leads_to_its_exchanges(client: httpx.AsyncClient, traff
     path = page[page.index(address) :].split('"')[0]
     found = (await texts(client, [path]))[0]
     assert found.count("<tr data-id") == 20
+
+
+@pytest.mark.parametrize("minute", ["00", "30"])
+async def test_an_old_span_is_counted_though_its_minutes_are_gone(
+    client: httpx.AsyncClient, engine: AsyncEngine, postgres_url: str, minute: str
+):
+    at = NOW - timedelta(days=20)
+    await write(postgres_url, [make_exchange(started_at=at), make_blocked(started_at=at)])
+    async with connected(engine) as connection:
+        await catch_up(connection)
+        await retain(connection, Sealer(b"s", lambda: NOW), (), None, now=NOW)
+    since, until = (f"{at + n * timedelta(hours=2):%Y-%m-%dT%H}:{minute}" for n in (-1, 1))
+    for page in await texts(
+        client, [f"{path}?since={since}&until={until}" for path in ("/", "/safety")]
+    ):
+        assert "50.0 %" in page.replace("\xa0", " ")
 
 
 async def test_a_visitor_of_one_tenant_sees_changes_of_policy_and_model_but_no_alert(
