@@ -84,6 +84,8 @@ async def test_an_exchange_is_not_its_own_neighbour_and_filters_hold(postgres_ur
     ids = [one.row.id for one in await similar(connection, to, decision="block")]
     assert ids == [UUID(mine[2].id)]
     assert len(await similar(connection, to, 5)) == 5
+    many = await similar(connection, to, 5, tenant="globex", decision="allow")
+    assert [one.row.tenant for one in many] == ["globex"] * 5
 
 
 async def test_one_without_a_vector_is_encoded_where_that_can_be(postgres_url, connection):
