@@ -46,8 +46,11 @@ lint: setup ## check style and who imports whom
 types: setup ## check types
 	$(BIN)/mypy
 
+# Each process has a Postgres of its own; the tests of one file share what they start.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: setup browser ## every test but the slow ones
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' $(SIDE_BY_SIDE)
 
 test-all: setup browser ## every test
 	$(BIN)/pytest

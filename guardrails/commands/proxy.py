@@ -81,5 +81,5 @@ async def _with_worker(settings: Settings) -> None:
 
 
 async def _start(children: Children, programs: Programs) -> None:
-    await children.start(programs.inference())
-    await children.start(programs.proxy())
+    # Side by side, for each takes a second to load; the proxy answers once the worker is warm.
+    await asyncio.gather(children.start(programs.inference()), children.start(programs.proxy()))
