@@ -235,6 +235,11 @@ class Settings(BaseSettings):
     seal_secret: SecretStr | None = Field(None, description="None: seals are plain hashes")
     retention_days: int | None = Field(365, gt=0, description="None: exchanges are kept for good")
     retention: tuple[RetentionSettings, ...] = Field((), description="Other times for some")
+    evidence_days: int | None = Field(
+        365,
+        gt=0,
+        description="How long after its end an alert's exchanges stay held; None: until released",
+    )
     otlp_endpoint: str | None = Field(
         None, description="Where spans go, as http://collector:4318/v1/traces; None: nowhere"
     )

@@ -91,11 +91,13 @@ def run_retention() -> None:
             sealer_of(settings),
             settings.retention,
             settings.retention_days,
+            evidence_days=settings.evidence_days,
             now=datetime.now(UTC),
         )
         click.echo(
             f"{len(done.dropped)} days dropped, {len(done.held)} held, {len(done.busy)} in use; "
-            f"the texts of {done.erased:,} exchanges erased."
+            f"the texts of {done.erased:,} exchanges erased; "
+            f"{done.released:,} holds on alerts' evidence ended."
         )
 
     _with_log(settings, run)

@@ -1,14 +1,15 @@
 """What must not be erased, whatever retention or a request for erasure says?
 
 A hold names a tenant, an end user, one exchange or a span of time; what it leaves open is all.
-`legal` ones are made by people, `evidence` ones by the monitor for the exchanges of an alert.
+`legal` ones are made by people, and by people released; `evidence` ones by the monitor for the
+exchanges of an alert, until some time after its end.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -27,6 +28,13 @@ EXISTS (SELECT FROM holds AS h WHERE h.released_at IS NULL
         AND (h.until IS NULL OR e.started_at < h.until))
 """
 """Whether a row of `exchanges AS e` is held, in SQL."""
+
+_EVIDENCE = "evidence of alert "
+_RELEASE_EVIDENCE = """
+UPDATE holds AS h SET released_at = %s FROM alerts AS a
+WHERE h.kind = 'evidence' AND h.released_at IS NULL AND h.reason = %s || a.id::text
+  AND a.state = 'resolved' AND a.resolved_at < %s
+"""
 
 
 class Hold(Struct, frozen=True):
@@ -75,6 +83,27 @@ async def release(connection: psycopg.AsyncConnection, hold_id: UUID, now: datet
         "UPDATE holds SET released_at = %s WHERE id = %s AND released_at IS NULL", (now, hold_id)
     )
     return done.rowcount == 1
+
+
+async def hold_evidence(
+    connection: psycopg.AsyncConnection, alert_id: UUID, exchange_id: UUID
+) -> None:
+    """Keep an exchange that shows what an alert is about."""
+    await hold(
+        connection,
+        reason=f"{_EVIDENCE}{alert_id}",
+        by="monitor",
+        kind="evidence",
+        exchange_id=exchange_id,
+    )
+
+
+async def release_evidence(
+    connection: psycopg.AsyncConnection, after: timedelta, now: datetime
+) -> int:
+    """End the holds on the exchanges of alerts that were resolved so long ago; how many."""
+    done = await connection.execute(_RELEASE_EVIDENCE, (now, _EVIDENCE, now - after))
+    return done.rowcount
 
 
 async def holding(connection: psycopg.AsyncConnection) -> list[Hold]:

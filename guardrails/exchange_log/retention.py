@@ -1,7 +1,8 @@
 """For how long is an exchange kept?
 
 A day's table is dropped whole once nothing in it is kept any longer. Where some of its rows must go
-sooner, or a hold keeps some, the others lose their texts and stay as tombstones.
+sooner, or a hold keeps some, the others lose their texts and stay as tombstones. The evidence of an
+alert goes some time after the alert.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from psycopg import sql
 
 from guardrails.exchange_log.chain import Sealer, span_of
 from guardrails.exchange_log.erasure import Target, again, forget, note_done, open_record
-from guardrails.exchange_log.holds import HELD
+from guardrails.exchange_log.holds import HELD, release_evidence
 from guardrails.exchange_log.one_row import one_row
 from guardrails.exchange_log.partitions import PARTITION_LOCK, partition_name
 from guardrails.exchange_log.settled import Range
@@ -45,12 +46,16 @@ WHERE kind = 'request' AND (requested_at > %s OR held > 0) ORDER BY requested_at
 
 
 class Kept(Struct, frozen=True):
-    """What one run of retention did. `busy` days are in use, and are tried again the next time."""
+    """What one run of retention did. `busy` days are in use, and are tried again the next time.
+
+    `released` are holds on evidence.
+    """
 
     dropped: tuple[date, ...]
     busy: tuple[date, ...]
     held: tuple[date, ...]
     erased: int
+    released: int
 
 
 async def retain(
@@ -59,13 +64,18 @@ async def retain(
     rules: Sequence[RetentionSettings],
     default_days: int | None,
     *,
+    evidence_days: int | None = None,
     now: datetime,
 ) -> Kept:
     """Let go of what is kept no longer; do again the erasures of the last month.
 
+    The exchanges of an alert are held until `evidence_days` after its end; None: until released.
     Units: days are whole UTC days: a row is kept for at least so many times 24 hours. Errors:
     psycopg.Error where Postgres is away; a table that is in use is left for the next run.
     """
+    released = 0
+    if evidence_days is not None:
+        released = await release_evidence(connection, timedelta(days=evidence_days), now)
     erased = await _standing_erasures(connection, sealer, now)
     days = await (await connection.execute(_DAYS)).fetchall()
     dropped: list[date] = []
@@ -89,7 +99,7 @@ async def retain(
         if _expired(day, default_days, now):
             erased += await _tombstone(connection, sealer, day, _fits(rules, len(rules)), now)
     await _prune(connection, now, default_days)
-    return Kept(tuple(dropped), tuple(busy), tuple(held), erased)
+    return Kept(tuple(dropped), tuple(busy), tuple(held), erased, released)
 
 
 def _expired(day: date, days: int | None, now: datetime) -> bool:

@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from guardrails.exchange_log.holds import hold
+from guardrails.exchange_log import holds
 from monitoring.alerts.rules import Signal
 from monitoring.alerts.types import Alert
 from monitoring.drift.descriptors import REFUSAL
@@ -98,11 +98,5 @@ async def hold_evidence(
     raw = (await connection.get_raw_connection()).driver_connection
     assert isinstance(raw, psycopg.AsyncConnection)  # noqa: S101  the only driver that we use
     for exchange_id in new:
-        await hold(
-            raw,
-            reason=f"evidence of alert {alert.id}",
-            by="monitor",
-            kind="evidence",
-            exchange_id=UUID(exchange_id),
-        )
+        await holds.hold_evidence(raw, alert.id, UUID(exchange_id))
     return len(new)

@@ -24,6 +24,7 @@ async def run(window: Window, engine: AsyncEngine) -> Outcome:
             sealer_of(settings),
             settings.retention,
             settings.retention_days,
+            evidence_days=settings.evidence_days,
             now=datetime.now(UTC),
         )
     counts = {
@@ -31,6 +32,7 @@ async def run(window: Window, engine: AsyncEngine) -> Outcome:
         "days held": len(done.held),
         "days in use": len(done.busy),
         "exchanges erased": done.erased,
+        "holds on evidence released": done.released,
     }
     return Outcome(
         Status.FAILED if done.busy else Status.OK,

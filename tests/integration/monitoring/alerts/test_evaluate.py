@@ -12,6 +12,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from guardrails.exchange_log.chain import Sealer
+from guardrails.exchange_log.holds import hold, holding
+from guardrails.exchange_log.retention import retain
 from monitoring import runs
 from monitoring.alerts import records
 from monitoring.alerts.deliver import deliver
@@ -19,6 +22,7 @@ from monitoring.alerts.evaluate import Channels, Told, evaluate
 from monitoring.alerts.grouping import Timing
 from monitoring.alerts.notify import Sent, address
 from monitoring.alerts.types import State
+from monitoring.connected import connected
 from monitoring.types import Status
 from tests.factories import make_blocked, make_exchange
 from tests.integration.monitoring.alerts.receivers import Hook, Mailbox, mailbox, webhook
@@ -92,6 +96,19 @@ async def test_an_alarm_is_told_with_its_exchanges_and_they_are_held(
     await look(engine, 1)
     async with engine.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM holds"))).scalar_one() == 3
+    # They are released so many days after its end, and no hold of a person's is.
+    async with connected(engine) as log:
+        await hold(log, tenant="acme", reason="case 12", by="ann")
+        sealer = Sealer(None, lambda: NOW)
+
+        async def released(days: float) -> int:
+            now = NOW + timedelta(days=days)
+            return (await retain(log, sealer, (), None, evidence_days=90, now=now)).released
+
+        assert await released(400) == 0, "it is open still"
+        assert await records.resolve(engine, alert.id, "maria", NOW)
+        assert [await released(days) for days in (89, 91, 92)] == [0, 3, 0]
+        assert [one.reason for one in await holding(log)] == ["case 12"]
 
 
 async def test_ten_looks_of_two_monitors_tell_each_change_once(engine: AsyncEngine):
