@@ -18,6 +18,7 @@ import orjson
 
 from guardrails.access import Access
 from guardrails.errors import BadRequest, BanisterError, GuardUnavailable, LogUnavailable
+from guardrails.exchange_log.own_traffic import source_of
 from guardrails.pipeline import Pipeline, failed
 from guardrails.settings import RouteSettings
 from guardrails.streams.guard import StreamGuard
@@ -181,7 +182,11 @@ class Proxy:
             wire.asks_stream(path, body) if hasattr(wire, "asks_stream") else body.get("stream")
         )
         return exchange.evolve(
-            caller=caller, model=model, stream=bool(wanted) and hasattr(wire, "Fold"), request=body
+            caller=caller,
+            model=model,
+            stream=bool(wanted) and hasattr(wire, "Fold"),
+            request=body,
+            source_id=source_of(caller.tenant, headers),
         )
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:

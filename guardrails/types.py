@@ -189,8 +189,9 @@ class Exchange(Struct, frozen=True, kw_only=True):
     the model's whole answer, `answer` what the caller got where that differs (blocked, redacted).
     `assigned_model` is the version that a rollout drew for the `conversation`, `upstream_model` the
     one that answered. `seconds` maps each step to the time it took. `language` and `groups` are
-    those of the user's last text, named when the exchange ends. `unrecorded`: the log had no room
-    for it, and is configured to go on.
+    those of the user's last text, named when the exchange ends. `source_id` is the exchange whose
+    prompt an audit of ours asks again. `unrecorded`: the log had no room for it, and is configured
+    to go on.
     """
 
     id: str
@@ -222,6 +223,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
     seconds: dict[str, float] = {}
     language: str | None = None
     groups: tuple[str, ...] = ()
+    source_id: str | None = None
     failure: Failure | None = None
     abandoned: bool = False
     unrecorded: bool = False

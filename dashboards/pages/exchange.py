@@ -219,7 +219,15 @@ def _facts(detail: ExchangeDetail) -> tuple[Fact, ...]:
         Fact("Caller", row.key_id or "no key, from this machine"),
         Fact("Tenant", row.tenant),
         Fact("Tokens", tokens),
+        *_asked_again(detail),
     )
+
+
+def _asked_again(detail: ExchangeDetail) -> tuple[Fact, ...]:
+    """Of an audit's exchange: whose prompt it is."""
+    if detail.source_id is None:
+        return ()
+    return (Fact("Asks again what was asked in", str(detail.source_id), wide=True),)
 
 
 def _versions(detail: ExchangeDetail) -> tuple[Fact, ...]:

@@ -96,8 +96,8 @@ def run_retention() -> None:
         )
         click.echo(
             f"{len(done.dropped)} days dropped, {len(done.held)} held, {len(done.busy)} in use; "
-            f"the texts of {done.erased:,} exchanges erased; "
-            f"{done.released:,} holds on alerts' evidence ended."
+            f"the texts of {done.erased:,} exchanges erased, {done.words:,} reasons and notes "
+            f"about them blanked; {done.released:,} holds on alerts' evidence ended."
         )
 
     _with_log(settings, run)
@@ -197,7 +197,8 @@ def erase(tenant: str, user: str | None, reason: str, yes: bool) -> None:
             reason=reason,
         )
         click.echo(
-            f"Erased {done.erased:,} exchanges and {done.rejected:,} refused records; "
+            f"Erased {done.erased:,} exchanges, {done.copies:,} copies of audits, {done.words:,} "
+            f"reasons and notes about them, and {done.rejected:,} refused records; "
             f"{done.held:,} are held. Backups and exports are yours to see to."
         )
 

@@ -154,4 +154,4 @@ def _plain(name: str, value: Any) -> Any:
         return None
     if name in JSON_COLUMNS:
         return orjson.dumps(value).decode()
-    return str(value) if name in ("id", "erasure") else value
+    return str(value) if name in ("id", "erasure", "source_id") else value

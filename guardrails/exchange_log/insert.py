@@ -44,7 +44,7 @@ INSERT INTO exchanges (
     policy_version, template_hash, upstream, upstream_model, attempts, duration_seconds, seconds,
     request, prompt, completion, answer, inputs, outputs, passages, citations, checks, reasons,
     uncovered, bytes, language, groups,
-    conversation, assigned_model
+    conversation, assigned_model, source_id
 )
 SELECT
     id, started_at, protocol, route, caller->>'tenant', caller->>'key_id', stream,
@@ -72,14 +72,15 @@ SELECT
     ),
     seconds, request, prompt, completion, answer, inputs, outputs, passages, citations, checks,
     verdict->'reasons', uncovered, bytes, language, groups,
-    conversation, assigned_model
+    conversation, assigned_model, source_id
 FROM jsonb_to_recordset(%s) AS record (
     id uuid, started_at timestamptz, protocol text, route text, model text, stream boolean,
     request jsonb, caller jsonb, policy_version text, template_hash text, inputs jsonb,
     outputs jsonb, passages jsonb, citations jsonb, prompt jsonb, completion jsonb, answer jsonb,
     usage jsonb, checks jsonb, verdict jsonb, uncovered jsonb, upstream text, upstream_model text,
     attempts integer, seconds jsonb, failure jsonb, abandoned boolean, bytes integer,
-    language text, groups text[], conversation bigint, assigned_model text
+    language text, groups text[], conversation bigint, assigned_model text,
+    source_id uuid
 )
 ON CONFLICT DO NOTHING
 """

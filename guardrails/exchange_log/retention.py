@@ -1,8 +1,8 @@
 """For how long is an exchange kept?
 
 A day's table is dropped whole once nothing in it is kept any longer. Where some of its rows must go
-sooner, or a hold keeps some, the others lose their texts and stay as tombstones. The evidence of an
-alert goes some time after the alert.
+sooner, or a hold keeps some, the others lose their texts and stay as tombstones. What was copied or
+quoted of them goes with them, and the evidence of an alert some time after the alert.
 """
 
 from __future__ import annotations
@@ -14,8 +14,16 @@ import psycopg
 from msgspec import Struct
 from psycopg import sql
 
+from guardrails.exchange_log import remains
 from guardrails.exchange_log.chain import Sealer, span_of
-from guardrails.exchange_log.erasure import Target, again, forget, note_done, open_record
+from guardrails.exchange_log.erasure import (
+    Target,
+    again,
+    forget,
+    forget_copies,
+    note_done,
+    open_record,
+)
 from guardrails.exchange_log.holds import HELD, release_evidence
 from guardrails.exchange_log.one_row import one_row
 from guardrails.exchange_log.partitions import PARTITION_LOCK, partition_name
@@ -48,13 +56,14 @@ WHERE kind = 'request' AND (requested_at > %s OR held > 0) ORDER BY requested_at
 class Kept(Struct, frozen=True):
     """What one run of retention did. `busy` days are in use, and are tried again the next time.
 
-    `released` are holds on evidence.
+    `words` are reasons of appeals and notes of reviewers; `released` are holds on evidence.
     """
 
     dropped: tuple[date, ...]
     busy: tuple[date, ...]
     held: tuple[date, ...]
     erased: int
+    words: int
     released: int
 
 
@@ -76,7 +85,7 @@ async def retain(
     released = 0
     if evidence_days is not None:
         released = await release_evidence(connection, timedelta(days=evidence_days), now)
-    erased = await _standing_erasures(connection, sealer, now)
+    erased, words = await _standing_erasures(connection, sealer, now)
     days = await (await connection.execute(_DAYS)).fetchall()
     dropped: list[date] = []
     busy: list[date] = []
@@ -98,8 +107,10 @@ async def retain(
                 erased += await _tombstone(connection, sealer, day, which, now)
         if _expired(day, default_days, now):
             erased += await _tombstone(connection, sealer, day, _fits(rules, len(rules)), now)
+    erased += await _orphans(connection, sealer, now)
+    words += await remains.forget_words(connection, remains.GONE)
     await _prune(connection, now, default_days)
-    return Kept(tuple(dropped), tuple(busy), tuple(held), erased, released)
+    return Kept(tuple(dropped), tuple(busy), tuple(held), erased, words, released)
 
 
 def _expired(day: date, days: int | None, now: datetime) -> bool:
@@ -186,13 +197,27 @@ async def _drop(connection: psycopg.AsyncConnection, sealer: Sealer, day: date) 
 
 async def _standing_erasures(
     connection: psycopg.AsyncConnection, sealer: Sealer, now: datetime
-) -> int:
+) -> tuple[int, int]:
+    """Do them again; how many exchanges lost their texts, and how many words about some went."""
     found = await connection.execute(_STANDING, (now - ERASURES_STAND,))
-    erased = 0
+    erased = words = 0
     for erasure, tenant, keys, until in await found.fetchall():
         target = Target(tenant, None if keys is None else tuple(keys))
         done = await again(connection, sealer, erasure, target, until=until, now=now)
-        erased += done.erased
+        erased += done.erased + done.copies
+        words += done.words
+    return erased, words
+
+
+async def _orphans(connection: psycopg.AsyncConnection, sealer: Sealer, now: datetime) -> int:
+    """Erase what audits asked of exchanges whose own texts are gone, whatever took them."""
+    found = await remains.copies(connection, remains.GONE, held_too=False)
+    if not found:
+        return 0
+    reason = "audits' copies of what is kept no longer"
+    erasure = await open_record(connection, "retention", until=now, now=now, by=BY, reason=reason)
+    erased = await forget_copies(connection, sealer, found, erasure, now=now)
+    await note_done(connection, erasure, sql.SQL("false"), now, erased)
     return erased
 
 

@@ -78,6 +78,7 @@ class ExchangeDetail(Struct, frozen=True):
     erased_at: datetime | None = None
     language: str | None = None
     groups: tuple[str, ...] = ()
+    source_id: UUID | None = None
 
 
 class Totals(Struct, frozen=True):
@@ -211,6 +212,7 @@ def detail_of(row: Row[Any], cipher: Cipher | None) -> ExchangeDetail:
         erased_at=row.erased_at,
         language=row.language,
         groups=tuple(row.groups or ()),
+        source_id=row.source_id,
     )
 
 

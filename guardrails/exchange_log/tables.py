@@ -98,6 +98,7 @@ exchanges = Table(
     Column("groups", ARRAY(Text), comment="Groups of people that the user's last text names"),
     Column("conversation", BigInteger, comment="Its keyed hash, during a rollout"),
     Column("assigned_model", Text, comment="What the rollout drew for it"),
+    Column("source_id", Uuid, comment="The exchange whose prompt an audit asks again in this one"),
     Column(
         "xact",
         BigInteger,

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from guardrails.exchange_log.own_traffic import SOURCE
 from monitoring.bias.paired import Measured
 from monitoring.bias.prompts import Messages, Prompt
 from monitoring.drift.descriptors import refuses
@@ -66,12 +67,11 @@ def _post(url: str, token: str, prompt: Prompt, messages: Messages) -> Answer | 
         "seed": 1,
         "max_tokens": MOST_TOKENS,
     }
-    if prompt.end_user is not None:
-        body["user"] = prompt.end_user
+    headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+    if prompt.source_id is not None:
+        headers[SOURCE] = str(prompt.source_id)
     request = urllib.request.Request(  # noqa: S310  the proxy's address, from the settings
-        f"{url.rstrip('/')}/v1/chat/completions",
-        json.dumps(body).encode(),
-        {"content-type": "application/json", "authorization": f"Bearer {token}"},
+        f"{url.rstrip('/')}/v1/chat/completions", json.dumps(body).encode(), headers
     )
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as response:  # noqa: S310  the same

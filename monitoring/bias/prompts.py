@@ -20,8 +20,7 @@ MOST_CHARACTERS = 4_000
 
 _PROMPTS = text(
     f"""
-    SELECT id, gen_ai_request_model AS model, request->'messages' AS messages,
-           request->>'user' AS end_user
+    SELECT id, gen_ai_request_model AS model, request->'messages' AS messages
     FROM exchanges
     WHERE started_at >= :start AND started_at < :end AND {USERS_ONLY}
       AND protocol = 'chat' AND language = 'en' AND decision IN ('allow', 'flag')
@@ -37,14 +36,14 @@ Messages = list[dict[str, Any]]
 
 
 class Prompt(Struct, frozen=True):
-    """One prompt with the terms of either side. `end_user` goes along, so that who has his
-    exchanges erased has these erased too.
+    """One prompt with the terms of either side.
+
+    `source_id` is the exchange that it was taken from: what is asked is erased with it.
     """
 
     axis: str
-    source_id: UUID
+    source_id: UUID | None
     model: str
-    end_user: str | None
     first: Messages
     second: Messages
 
@@ -68,8 +67,7 @@ async def prompts(engine: AsyncEngine, window: Window, *, each: int) -> dict[str
                 if len(found[name]) < each:
                     pair = pair_of(row.messages, axis)
                     if pair is not None:
-                        prompt = Prompt(name, row.id, row.model, row.end_user, *pair)
-                        found[name].append(prompt)
+                        found[name].append(Prompt(name, row.id, row.model, *pair))
     return found
 
 

@@ -32,6 +32,7 @@ async def run(window: Window, engine: AsyncEngine) -> Outcome:
         "days held": len(done.held),
         "days in use": len(done.busy),
         "exchanges erased": done.erased,
+        "words about them blanked": done.words,
         "holds on evidence released": done.released,
     }
     return Outcome(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
 
+from guardrails.appeals import lodge
 from guardrails.database.url import libpq_url
 from guardrails.exchange_log.chain import Sealer
 from guardrails.exchange_log.erasure import Target, erase, names_of
 from guardrails.exchange_log.holds import end_user_key, hold, holding, release
+from guardrails.exchange_log.own_traffic import OWN_TENANT
 from guardrails.exchange_log.partitions import make_partitions
 from guardrails.exchange_log.privacy import pseudonym
 from guardrails.exchange_log.retention import retain
@@ -19,7 +22,8 @@ from guardrails.exchange_log.verify import verify
 from guardrails.exchange_log.writer import ExchangeLog
 from guardrails.settings import RetentionSettings
 from guardrails.types import Caller, Exchange
-from tests.factories import make_exchange
+from monitoring import reviews
+from tests.factories import make_blocked, make_exchange
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SECRET = b"secret"
@@ -58,6 +62,11 @@ def said(days_ago: float, tenant: str = "acme", user: str | None = None, **chang
         **changes,
     )
     return exchange.evolve(request={**exchange.request, "user": user}) if user else exchange
+
+
+def copy_of(source: Exchange, **changes) -> Exchange:
+    """What an audit asks two days ago, of that exchange's prompt."""
+    return said(2, OWN_TENANT, **{"source_id": source.id, **changes})
 
 
 async def texts(connection) -> dict[str, bool]:
@@ -206,6 +215,75 @@ async def test_an_erased_user_leaves_tombstones_that_still_verify(
     assert "ann," not in str(await recorded.fetchall())
 
 
+async def test_an_erasure_goes_after_what_was_copied_and_quoted(
+    connection, sealer, engine, postgres_url
+) -> None:
+    ann, bob = said(8, user="ann"), said(8, user="bob")
+    held, old, late = copy_of(ann), copy_of(ann, source_id=None), copy_of(ann)
+    copies = {"ann's": copy_of(ann), "ann's, held": held, "ann's, of before": old}
+    copies["bob's"] = copy_of(bob)
+    blocked = {
+        user: make_blocked(
+            started_at=NOW - timedelta(days=1),
+            request={"model": "demo", "messages": [], "user": user},
+        )
+        for user in ("ann", "bob")
+    }
+    await write(postgres_url, ann, bob, *copies.values(), *blocked.values())
+    await connection.execute(
+        "WITH audit AS (INSERT INTO bias_audits (window_start, window_end, model, axis, pairs,"
+        " failed, status, result) VALUES (now(), now(), 'demo', 'gender', 1, 0, 'OK', '{}')"
+        " RETURNING id) INSERT INTO bias_audit_pairs SELECT id, 0, %s, 'he', 'she', %s, 'none',"
+        " '{}' FROM audit",
+        (ann.id, old.id),
+    )
+    for user, one in blocked.items():
+        await lodge(postgres_url, one.id, "acme", reason=SAID, by="k1", now=NOW)
+        (item,) = await reviews.of_exchange(engine, UUID(one.id))
+        await reviews.label(engine, item.item.id, user, harmful=False, note=SAID, now=NOW)
+    await sealer.seal(connection)
+    [hold_id] = await hold(connection, exchange_id=held.id, reason="alert 7", by="monitor")
+    target = Target("acme", names_of("ann", pseudonym(SECRET, "acme", "ann")))
+    done = await erase(connection, sealer, target, now=NOW, by="dpo", reason="request 9")
+    assert (done.erased, done.copies, done.words, done.held) == (2, 2, 2, 1)
+    left = await texts(connection)
+    kept = {name for name, one in copies.items() if left[one.id]}
+    assert kept == {"ann's, held", "bob's"}
+    for user, words in (("ann", None), ("bob", SAID)):
+        (one,) = await reviews.of_exchange(engine, UUID(blocked[user].id))
+        assert (one.item.evidence["lodged_by"], one.item.evidence.get("reason")) == ("k1", words)
+        assert [(label.harmful, label.note) for label in one.labels] == [(False, words)]
+    await write(postgres_url, late)
+    await release(connection, hold_id, NOW)
+    again = await retain(connection, sealer, (), None, now=NOW + timedelta(days=2))
+    assert (again.erased, again.words) == (2, 0), "what was held, and what was on its way"
+    await sealer.seal(connection)
+    await check_chain(connection)
+    await connection.execute("UPDATE exchanges SET source_id = NULL WHERE id = %s", (late.id,))
+    days = [day async for day in verify(connection, SECRET)]
+    assert [fault for day in days for fault in day.faults], "where it came from is proved, too"
+
+
+async def test_what_was_copied_and_quoted_is_kept_no_longer_than_its_source(
+    connection, sealer, engine, postgres_url
+) -> None:
+    gone, kept = said(52), said(20)
+    short = make_blocked(started_at=NOW - timedelta(days=10), caller=Caller("k1", "clinic"))
+    copies = [copy_of(one) for one in (gone, kept, short)]
+    await write(postgres_url, gone, kept, short, *copies)
+    await lodge(postgres_url, short.id, "clinic", reason=SAID, by="k1", now=NOW)
+    rules = (RetentionSettings(tenants=("clinic",), days=7),)
+    done = await retain(connection, sealer, rules, 30, now=NOW)
+    assert (done.erased, done.words) == (3, 1)
+    left = await texts(connection)
+    assert [left[one.id] for one in copies] == [False, True, False]
+    (one,) = await reviews.of_exchange(engine, UUID(short.id))
+    assert one.item.evidence == {"lodged_by": "k1"}
+    assert (await retain(connection, sealer, rules, 30, now=NOW)).erased == 0
+    await sealer.seal(connection)
+    await check_chain(connection)
+
+
 async def test_a_tombstone_proves_nothing_else_away(connection, sealer, postgres_url) -> None:
     made = said(1, user="ann"), said(1)
     await write(postgres_url, *made)
@@ -253,6 +331,7 @@ async def test_an_erasure_takes_refused_records_too(connection, sealer, postgres
         b"mine": b'{"caller": {"tenant": "acme"}, "request": {"user": "ann"}}',
         b"other tenant": b'{"caller": {"tenant": "globex"}, "request": {"user": "ann"}}',
         b"other user": b'{"caller": {"tenant": "acme"}, "request": {"user": "bob"}}',
+        b"audit's": b'{"caller": {"tenant": "banister-audit"}, "request": {}}',
         b"unreadable": b"{",
     }
     for digest, record in records.items():
@@ -261,7 +340,7 @@ async def test_an_erasure_takes_refused_records_too(connection, sealer, postgres
         )
     target = Target("acme", (end_user_key("ann"),))
     done = await erase(connection, sealer, target, now=NOW, by="dpo", reason="request")
-    assert done.rejected == 2
+    assert done.rejected == 3
     found = await connection.execute("SELECT sha256 FROM rejected_records ORDER BY 1")
     left = {bytes(digest) for (digest,) in await found.fetchall()}
     assert left == {b"other tenant", b"other user"}

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from guardrails.exchange_log.own_traffic import OWN_TENANT
+from guardrails.errors import BadRequest
+from guardrails.exchange_log.own_traffic import OWN_TENANT, SOURCE, source_of
 from guardrails.keys import create_key, key_secret
 from guardrails.settings import Settings
 from monitoring.bias import ask, audits
@@ -22,6 +23,7 @@ from monitoring.jobs import bias_audit
 from monitoring.report.happened import audits as told
 from monitoring.types import Status, Window
 from tests import fakes
+from tests.factories import make_id
 
 N = 24
 TOPICS = (
@@ -49,7 +51,11 @@ def post(url: str, token: str, question: str) -> None:
     request = urllib.request.Request(
         f"{url}/v1/chat/completions",
         json.dumps(body).encode(),
-        {"content-type": "application/json", "authorization": f"Bearer {token}"},
+        {
+            "content-type": "application/json",
+            "authorization": f"Bearer {token}",
+            SOURCE: "nothing of a user's",
+        },
     )
     urllib.request.urlopen(request, timeout=10).close()
 
@@ -86,7 +92,7 @@ async def test_an_unfair_model_is_found(
     assert figures["blocked, gender on small"].value == 0
     assert figures["toxicity, gender on small"].status is Status.NO_DATA, "nothing scored it"
     assert len(upstream.requests) == 3 * N
-    assert {one.json.get("user") for one in upstream.requests} == {"u7"}
+    assert [one.json.get("user") for one in upstream.requests].count("u7") == N, "users' own only"
     (audit,) = await told(engine, Window(window.start, window.end))
     assert (audit.axis, audit.pairs, audit.status) == ("gender", N, "DRIFT")
     async with engine.connect() as connection:
@@ -94,6 +100,13 @@ async def test_an_unfair_model_is_found(
             text("SELECT tenant, count(*) FROM exchanges GROUP BY 1")
         )
         tenants = {row[0]: row[1] for row in counted}
+        traced = await connection.execute(
+            text(
+                "SELECT s.tenant, count(*), count(DISTINCT s.id) FROM exchanges AS e"
+                " JOIN exchanges AS s ON s.id = e.source_id GROUP BY 1"
+            )
+        )
+        assert [tuple(row) for row in traced] == [("default", 2 * N, N)]
         keys = await connection.execute(text("SELECT name, revoked_at IS NULL FROM api_keys"))
         kept = await connection.execute(text("SELECT to_jsonb(p)::text FROM bias_audit_pairs p"))
         assert tenants == {"default": N, OWN_TENANT: 2 * N}
@@ -127,10 +140,20 @@ async def test_a_proxy_that_is_away_leaves_pairs_that_failed(engine: AsyncEngine
     assert await audits.toxicity(engine, [], Window(datetime.now(UTC), datetime.now(UTC))) == {}
     pair = pair_of([{"role": "user", "content": "Is he late?"}], axes()["gender"])
     assert pair is not None
-    one = ask.Prompt("gender", None, "small", None, *pair)
+    one = ask.Prompt("gender", None, "small", *pair)
     with fakes.refusing_url() as url:
         (asked,) = await ask.ask([one], url.removesuffix("/v1"), "bk_x", per_minute=1e9)
     assert (asked.first, asked.second) == (None, None)
+
+
+def test_only_an_audit_says_whose_prompt_it_asks():
+    source = make_id()
+    named = {SOURCE.encode(): source.encode()}
+    assert source_of(OWN_TENANT, named) == source
+    assert source_of(OWN_TENANT, {}) is None
+    assert source_of("acme", named) is None
+    with pytest.raises(BadRequest, match="must be the id of an exchange"):
+        source_of(OWN_TENANT, {SOURCE.encode(): b"anything else"})
 
 
 def test_a_conversation_about_both_sides_is_left_alone():

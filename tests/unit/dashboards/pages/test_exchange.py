@@ -64,7 +64,8 @@ def recorded(exchange: Exchange) -> ExchangeDetail:
         excerpt="",
     )
     names = ("request", "prompt", "completion", "answer", "inputs", "outputs", "passages",
-             "citations", "checks", "template_hash", "upstream_model", "attempts")  # fmt: skip
+             "citations", "checks", "template_hash", "upstream_model", "attempts",
+             "source_id")  # fmt: skip
     return ExchangeDetail(
         row=row,
         recorded_at=NOW,
@@ -92,6 +93,13 @@ def test_allowed_exchange_shows_both_sides_and_that_nothing_was_changed():
     assert [(t.role, t.runs) for t in shown.answered.shown] == [("assistant", (Run("Hi."),))]
     assert shown.saw_the_same
     assert shown.got is None
+
+
+def test_an_audits_exchange_says_whose_prompt_it_asks():
+    users = make_exchange()
+    asked = page(make_exchange(source_id=users.id))
+    assert asked.facts[-1] == Fact("Asks again what was asked in", users.id, wide=True)
+    assert page(users).facts[-1].name == "Tokens"
 
 
 def test_blocked_input_says_which_rule_and_score_and_that_no_model_was_called():
