@@ -21,7 +21,8 @@ router = APIRouter()
 PAGE_ROWS = 100
 DETAIL_CHARACTERS = 200
 MADE_OF_ACTIONS = ("exchange", "exchanges", "review", "appeal", "login", "user", "key", "alert",
-                   "policy", "model", "retraining", "document", "report", "view")  # fmt: skip
+                   "labels", "policy", "model", "retraining", "document", "report",
+                   "view")  # fmt: skip
 
 
 class Line(Struct, frozen=True):

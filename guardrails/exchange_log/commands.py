@@ -1,6 +1,7 @@
 """How does an operator prove, keep, erase and take out what was recorded?
 
-`banister verify`, `banister retention`, `banister erase`, `banister export`.
+`banister verify`, `banister retention`, `banister erase`, `banister export`. What keeps, forgets or
+takes out stands in the audit log.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import getpass
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +24,7 @@ from rich.table import Table
 
 from guardrails.database import migrate, open_database
 from guardrails.database.url import libpq_url
-from guardrails.exchange_log import erasure, holds
+from guardrails.exchange_log import acts, erasure, holds
 from guardrails.exchange_log.chain import seal_secret, sealer_of
 from guardrails.exchange_log.cipher import make_cipher
 from guardrails.exchange_log.export import Selection, batches, write_jsonl, write_parquet
@@ -127,6 +128,12 @@ def make_hold(
         names = None
         if user is not None and tenant is not None:
             names = (user, pseudonym(key_secret(settings), tenant, user))
+        what = {
+            "tenant": tenant,
+            "exchange": exchange_id and str(exchange_id),
+            "one user": user is not None,
+        }
+        await acts.record(connection, "exchanges.hold", detail=what)
         made = await holds.hold(
             connection,
             reason=reason,
@@ -149,6 +156,7 @@ def end_hold(hold_id: UUID) -> None:
     """End the hold HOLD_ID; what is due goes with the next run."""
 
     async def run(connection: psycopg.AsyncConnection) -> bool:
+        await acts.record(connection, "exchanges.release", str(hold_id))
         return await holds.release(connection, hold_id, datetime.now(UTC))
 
     if not _with_log(Settings(), run):
@@ -188,6 +196,7 @@ def erase(tenant: str, user: str | None, reason: str, yes: bool) -> None:
         keys = erasure.names_of(user, pseudonym(key_secret(settings), tenant, user))
 
     async def run(connection: psycopg.AsyncConnection) -> None:
+        await acts.record(connection, "exchanges.erase", tenant, {"one user": user is not None})
         done = await erasure.erase(
             connection,
             sealer_of(settings),
@@ -218,28 +227,50 @@ def export(
     parquet: Path | None,
     jsonl: Path | None,
 ) -> None:
-    """Write exchanges to a file: --parquet FILE or --jsonl FILE; else JSON lines to the output."""
+    """Write exchanges to a file: --parquet FILE or --jsonl FILE; else JSON lines to the output.
+
+    It stands in the audit log before it begins, and with how many it was when it ends.
+    """
     if parquet is not None and jsonl is not None:
         raise click.UsageError("Give --parquet or --jsonl, not both.")
     settings = Settings()
     selection = Selection(tenant, _aware(since), _aware(until))
     console = Console(stderr=True)
 
-    async def run(connection: psycopg.AsyncConnection) -> int:
-        rows = batches(connection, selection, make_cipher(settings.log_keys, key_secret(settings)))
-        with console.status("Exporting") as status:
+    asked = {
+        "tenant": tenant,
+        "since": selection.since and selection.since.isoformat(),
+        "until": selection.until and selection.until.isoformat(),
+    }
+    file = parquet or jsonl
+    to = "standard output" if file is None else str(file.absolute())
+    written = 0
 
-            def told(written: int) -> None:
-                status.update(f"{written:,} exchanges")
+    async def run(connection: psycopg.AsyncConnection) -> None:
+        await acts.record(connection, "exchanges.export", to, asked)
+        cipher = make_cipher(settings.log_keys, key_secret(settings))
+        try:
+            with console.status("Exporting") as status:
 
-            if parquet is not None:
-                return await write_parquet(rows, parquet, told)
-            if jsonl is not None:
-                with jsonl.open("wb") as out:
-                    return await write_jsonl(rows, out, told)
-            return await write_jsonl(rows, sys.stdout.buffer, told)
+                def told(so_far: int) -> None:
+                    nonlocal written
+                    written = so_far
+                    status.update(f"{written:,} exchanges")
 
-    console.print(f"{_with_log(settings, run):,} exchanges.")
+                async with aclosing(batches(connection, selection, cipher)) as rows:
+                    if parquet is not None:
+                        await write_parquet(rows, parquet, told)
+                    elif jsonl is not None:
+                        with jsonl.open("wb") as out:
+                            await write_jsonl(rows, out, told)
+                    else:
+                        await write_jsonl(rows, sys.stdout.buffer, told)
+        finally:
+            # Also of one that was broken off: so many were seen.
+            await acts.record(connection, "exchanges.exported", to, {**asked, "rows": written})
+
+    _with_log(settings, run)
+    console.print(f"{written:,} exchanges.")
 
 
 @asynccontextmanager

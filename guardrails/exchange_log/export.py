@@ -6,7 +6,7 @@ opened where the ring has their key.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,7 +51,7 @@ class Selection(Struct, frozen=True):
 
 async def batches(
     connection: psycopg.AsyncConnection, selection: Selection, cipher: Cipher | None
-) -> AsyncIterator[list[dict[str, Any]]]:
+) -> AsyncGenerator[list[dict[str, Any]], None]:
     """The selected rows in the order in which they began, some thousand at a time.
 
     The connection must be in autocommit: all is read at one moment. Texts that were encrypted with

@@ -36,6 +36,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "guardrails/training/build.py": "training/test_command.py runs the verb on a few rows",
     "guardrails/training/export.py": "training/test_command.py loads what the verb exported",
     "guardrails/exchange_log/remains.py": "test_retention.py erases what it finds",
+    "guardrails/exchange_log/acts.py": "test_exchange_log_commands.py reads what it wrote",
     "guardrails/exchange_log/policy_tables.py": "test_migrations.py holds it to the schema",
     "guardrails/exchange_log/people_tables.py": "test_migrations.py holds it to the real schema",
     "guardrails/exchange_log/retraining_tables.py": "test_migrations.py holds it to the schema",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pwd
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dashboards import audit
 from guardrails.database.url import libpq_url
 from guardrails.exchange_log.commands import erase, export, retention, verify
 from guardrails.exchange_log.export import LEFT_OUT
@@ -111,9 +114,21 @@ async def test_erase_asks_first_and_hold_keeps(postgres_url: str, engine: AsyncE
     await job("seal", engine)
     assert ", 1 erased" in await in_thread(banister, verify)
     assert "forget me" not in await in_thread(banister, export)
+    acts = await audited(engine)
+    assert [one.action for one in acts[:2]] == ["exchanges.hold", "exchanges.erase"]
+    assert (acts[1].target, acts[1].detail) == ("acme", {"one user": True})
+    assert "ann" not in str([one.detail for one in acts]), "nobody's name is kept here"
 
 
-async def test_export_writes_what_was_asked_for(postgres_url: str, tmp_path: Path) -> None:
+async def audited(engine: AsyncEngine) -> list[audit.Entry]:
+    async with engine.connect() as connection:
+        return (await audit.latest(connection, 20))[::-1]
+
+
+async def test_export_writes_what_was_asked_for_and_stands_in_the_audit_log(
+    postgres_url: str, engine: AsyncEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER", "somebody else")
     mine = [
         make_exchange(f"question {n}", started_at=NOW - timedelta(hours=n), caller=Caller("k", "t"))
         for n in range(5)
@@ -134,6 +149,19 @@ async def test_export_writes_what_was_asked_for(postgres_url: str, tmp_path: Pat
     assert json.loads(column["request"]) == mine[0].request
     assert column["gen_ai_response_finish_reasons"] == ["stop"]
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+    begun, ended, *_ = await audited(engine)
+    assert begun.who == ended.who == f"{pwd.getpwuid(os.getuid()).pw_name} (command line)"
+    assert (begun.action, begun.target) == ("exchanges.export", str(lines))
+    assert begun.detail == {"tenant": "t", "since": f"{since}:00+00:00"}
+    assert (ended.action, ended.detail) == ("exchanges.exported", {**begun.detail, "rows": 4})
+    nowhere = ("--jsonl", str(tmp_path / "none" / "log.jsonl"))
+    with pytest.raises(FileNotFoundError):
+        await in_thread(banister, export, *nowhere)
+    assert (await audited(engine))[-1].detail == {"rows": 0}
+    await tamper(postgres_url, "ALTER TABLE audit_log RENAME TO away")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        await in_thread(banister, export, "--jsonl", str(tmp_path / "unseen"))
+    assert not (tmp_path / "unseen").exists(), "what cannot be recorded does not happen"
     both = ("--jsonl", str(lines), "--parquet", str(table))
     assert "not both" in await in_thread(banister, export, *both, code=2)
 

@@ -4,10 +4,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from guardrails.database import make_engine
+from guardrails.database.url import libpq_url
 from guardrails.exchange_log.writer import ExchangeLog
 from monitoring import reviews
 from monitoring.labels.command import labels
@@ -56,3 +58,9 @@ def test_what_reviewers_said_becomes_rows_that_calibrate_reads(
     CliRunner().invoke(labels, ["export", str(file), "--sampled"], catch_exceptions=False)
     (row,) = [json.loads(line) for line in file.read_text().splitlines()]
     assert (row["probability"], row["source"], row["language"]) == (0.25, "random", "en")
+    with psycopg.connect(libpq_url(postgres_url)) as connection:
+        acts = connection.execute("SELECT action, target, detail FROM audit_log ORDER BY id")
+        begun, ended, *_ = acts.fetchall()
+    assert begun[:2] == ("labels.export", str(file))
+    assert (ended[0], ended[2]) == ("labels.exported", {**begun[2], "rows": 2})
+    assert begun[2]["sampled"] is False
