@@ -11,6 +11,10 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from monitoring.charts.spec import Marker
+from monitoring.charts.ticks import rows_of_labels
+from monitoring.types import Window
+
 DECISIONS = ("allow", "flag", "redact", "block")
 
 _TICKS = tuple(
@@ -19,6 +23,9 @@ _TICKS = tuple(
 )
 _PLOT_TOP = 14.0
 _PLOT_HEIGHT = 150.0
+_MARKER_ROW = 15.0
+_NARROWEST = 680
+"""Pixels of the narrowest plot that shows labels of markers; narrower ones keep their strokes."""
 
 
 class Bucket(Struct, frozen=True):
@@ -64,6 +71,16 @@ class Tick(Struct, frozen=True):
     label: str
 
 
+class Happened(Struct, frozen=True):
+    """A marker's stroke, percent across, and its label: pixels down, to the left where `turned`."""
+
+    x: float
+    y: float
+    turned: bool
+    at: datetime
+    label: str
+
+
 class Chart(Struct, frozen=True):
     """A stacked bar chart, ready to draw."""
 
@@ -75,18 +92,24 @@ class Chart(Struct, frozen=True):
     height: float
     step: timedelta
     buckets: tuple[Bucket, ...]
+    markers: tuple[Happened, ...] = ()
 
 
-def stacked(buckets: Sequence[Bucket], step: timedelta) -> Chart | None:
+def stacked(
+    buckets: Sequence[Bucket], step: timedelta, markers: Sequence[Marker] = ()
+) -> Chart | None:
     """Counts over time as stacked bars, mildest at the ground; None where nothing happened.
 
-    What failed is drawn over the foot of its bar, for it is a part of it and not one more.
+    What failed is drawn over the foot of its bar, for it is a part of it and not one more. Labels
+    of markers stand above the plot, which keeps its height.
     """
     highest = max((bucket.n for bucket in buckets), default=0)
     if not highest:
         return None
     ceiling = round_up(highest)
-    ground = _PLOT_TOP + _PLOT_HEIGHT
+    happened, rows = _happened(buckets, step, markers)
+    top = _PLOT_TOP + _MARKER_ROW * rows
+    ground = top + _PLOT_HEIGHT
     slot = 100 / len(buckets)
     columns = tuple(
         _column(bucket, step, slot * place, slot, ceiling, ground)
@@ -99,11 +122,12 @@ def stacked(buckets: Sequence[Bucket], step: timedelta) -> Chart | None:
             Tick(ground - _PLOT_HEIGHT * value / ceiling, f"{value:,}")
             for value in sorted({ceiling, ceiling // 2 or ceiling})
         ),
-        top=_PLOT_TOP,
+        top=top,
         ground=ground,
         height=ground + 24,
         step=step,
         buckets=tuple(buckets),
+        markers=happened,
     )
 
 
@@ -143,6 +167,27 @@ def _column(
         said.append(f"of them {bucket.failed:,} failed")
     title = f"{bucket.start:%d %b %H:%M}–{end:%H:%M} UTC: {', '.join(said) or 'no exchange'}"
     return Column(bucket.start, _round(x), _round(slot), title, tuple(bars))
+
+
+def _happened(
+    buckets: Sequence[Bucket], step: timedelta, markers: Sequence[Marker]
+) -> tuple[tuple[Happened, ...], int]:
+    """The markers within the chart, and how many rows of labels stand above its plot."""
+    window = Window(buckets[0].start, buckets[0].start + step * len(buckets))
+    inside = [one for one in markers if window.start <= one.at < window.end]
+    places = rows_of_labels(inside, window, _NARROWEST)
+    rows = 1 + max((row for row, _ in places), default=-1)
+    length = window.end - window.start
+    return tuple(
+        Happened(
+            _round(100 * ((one.at - window.start) / length)),
+            _MARKER_ROW * (rows - row) - 4,
+            turned,
+            one.at,
+            one.label,
+        )
+        for one, (row, turned) in zip(inside, places, strict=True)
+    ), rows
 
 
 def _time_ticks(buckets: Sequence[Bucket], step: timedelta) -> tuple[Tick, ...]:

@@ -92,8 +92,8 @@ async def _read(request: Request) -> View:
     visitor = visitor_of(request)
     question = ("overview", window, filters, visitor.tenants)
     summary = await site.kept.of(question, now, counted)
-    page = view(summary.totals, summary.buckets, summary.reached, window, filters)
     marked = await markers(request, window, filters)
+    page = view(summary.totals, summary.buckets, summary.reached, window, filters, marked)
     return msgspec.structs.replace(
         page,
         open=await waiting(site, visitor),
@@ -117,6 +117,7 @@ def view(
     reached: int,
     window: Window,
     filters: Filters,
+    marked: tuple[Marker, ...] = (),
 ) -> View:
     """The page from what was counted, without what is open and what is drawn."""
     step = step_of(window)
@@ -127,7 +128,7 @@ def view(
         named="Chosen time" if fixed else NAMES[filters.span or "24h"],
         step=_length(step),
         figures=figures(totals, reached),
-        chart=stacked([_bucket(bucket) for bucket in buckets], step),
+        chart=stacked([_bucket(bucket) for bucket in buckets], step, marked),
         rates=(),
     )
 

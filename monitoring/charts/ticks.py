@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from monitoring.charts.spec import Chart, Marker
 from monitoring.types import Window
 
-_CHARACTER = 6.0
+_CHARACTER = 6.6
 _DAY = timedelta(days=1)
 
 

@@ -73,6 +73,7 @@ async def test_charts_tell_what_moved_and_what_happened(
     overview = (await texts(client, PATHS[:1]))[0]
     for title in ("Blocked</p>", "Failed</p>", "Duration, p95</p>"):
         assert title in overview
+    assert overview.count('<g class="marker">') == 3
     assert "15.0 %" in overview.replace("\xa0", " ")
 
 

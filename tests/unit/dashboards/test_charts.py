@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.charts import Bucket, round_up, stacked, waterfall
+from monitoring.charts.spec import Marker
 
 BEGIN = datetime(2026, 11, 22, 8, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,6 +54,22 @@ def test_long_spans_are_ticked_by_day():
     buckets = [Bucket(BEGIN + n * 6 * HOUR, {"allow": 1}) for n in range(28)]
     ticks = stacked(buckets, 6 * HOUR).across
     assert [tick.label for tick in ticks] == [f"{n} Nov" for n in range(23, 30)]
+
+
+def test_what_happened_stands_above_the_plot_in_rows_that_do_not_meet():
+    when = (-1, 3, 4, 23.5, 30)
+    markers = [Marker(BEGIN + n * HOUR, f"policy: default@{n}") for n in when]
+    plain = stacked(day({3: {"allow": 1}}), HOUR)
+    chart = stacked(day({3: {"allow": 1}}), HOUR, markers)
+    assert [(one.x, one.turned, one.label[-2:]) for one in chart.markers] == [
+        (12.5, False, "@3"),
+        (16.67, False, "@4"),
+        (97.92, True, ".5"),
+    ]
+    first, second, last = (one.y for one in chart.markers)
+    assert first < second == last < chart.top
+    assert chart.top - plain.top == chart.height - plain.height == 30
+    assert plain.markers == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=1, max_size=60))
