@@ -55,6 +55,22 @@ async def test_no_page_has_a_fault_of_accessibility(visit, scheme):
     window.faults = [fault for fault in window.faults if "404" not in fault]
 
 
+async def test_paper_has_ink_on_white_whole_tables_and_charts_and_nothing_to_press(visit):
+    page = await (await visit(color_scheme="dark")).open("/?route=support")
+    await page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    await page.emulate_media(media="print", color_scheme="dark")
+    for part in (".side", ".top", "form.bar", ".live"):
+        await expect(page.locator(part).first).to_be_hidden()
+    await expect(page.locator(".printed")).to_have_text("Only route support.")
+    await expect(page.locator(".plot .bar.is-allow").first).to_be_visible()
+    ink = await page.eval_on_selector("h1", "e => getComputedStyle(e).color")
+    assert ink == "rgb(26, 28, 30)"
+    await page.goto(page.url.replace("/?", "/safety?"))
+    cut = "list => list.filter((e) => e.scrollHeight > e.clientHeight + 1).length"
+    assert await page.eval_on_selector_all(".scroll, .table-panel", cut) == 0
+    assert await page.locator(".drawn").count() >= 2
+
+
 @pytest.mark.parametrize("width", [320, pytest.param(800, marks=pytest.mark.slow)])
 async def test_no_page_scrolls_sideways(visit, width):
     window = await visit(viewport={"width": width, "height": 800})
