@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 
 from dashboards import pages, sessions, users
 from dashboards.access import Access, Door
+from dashboards.drawing import Drawing
 from dashboards.faults import STATEMENT_SECONDS, show_errors
 from dashboards.oidc import Provider
 from dashboards.security import SecurityHeaders
@@ -27,11 +28,13 @@ from guardrails.settings import Settings
 Now = Callable[[], datetime]
 
 
-def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastAPI:
+def create(
+    settings: Settings, *, now: Now = lambda: datetime.now(UTC), draws_apart: bool = False
+) -> FastAPI:
     """The application for one installation; `settings.database_url` must be set.
 
     It reads through connections that are read-only and stop a statement after STATEMENT_SECONDS;
-    what people do goes through a few others.
+    what people do goes through a few others. With `draws_apart`, a process beside draws its charts.
     """
     if settings.database_url is None:
         raise ConfigError("The dashboards need a database: set BANISTER_DATABASE_URL.")
@@ -39,6 +42,7 @@ def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastA
     writer = _engine(settings.database_url)
     secret = key_secret(settings)
     ring = KeyRing(settings.database_url, secret)
+    drawing = Drawing(apart=draws_apart)
     found = pages.modules()
 
     async def has_users() -> bool:
@@ -55,7 +59,9 @@ def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastA
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await ring.start()
+        await drawing.start()
         yield
+        await drawing.stop()
         await ring.stop()
         for engine in (reader, writer):
             await engine.dispose()
@@ -75,6 +81,7 @@ def create(settings: Settings, *, now: Now = lambda: datetime.now(UTC)) -> FastA
         pages=[module.PAGE for module in found],
         now=now,
         provider=_provider(settings),
+        drawing=drawing,
     )
     for module in found:
         app.include_router(module.router, dependencies=[admit(module.PAGE)])

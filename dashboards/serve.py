@@ -35,7 +35,7 @@ def serve(settings: Settings) -> None:
         url = embedded.url
     try:
         migrate(url)
-        app = create(settings.model_copy(update={"database_url": url}))
+        app = create(settings.model_copy(update={"database_url": url}), draws_apart=True)
         config = uvicorn.Config(
             app,
             host=settings.host,

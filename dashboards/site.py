@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 
 from dashboards import audit, csrf
+from dashboards.drawing import Drawing
 from dashboards.filters import Filters, read_filters
 from dashboards.kept import Kept
 from dashboards.oidc import Provider
@@ -63,6 +64,7 @@ class Site:
         pages: Sequence[Page],
         now: Callable[[], datetime],
         provider: Provider | None = None,
+        drawing: Drawing | None = None,
     ) -> None:
         self.settings = settings
         self.reader = reader
@@ -73,6 +75,7 @@ class Site:
         self.pages = tuple(pages)
         self.now = now
         self.provider = provider
+        self.drawing = drawing or Drawing()
         self.kept = Kept()
         self.closing = False
         """Set when the process was told to stop: what streams must end."""

@@ -9,7 +9,6 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from msgspec import Struct
 
-from dashboards.drawing import drawn
 from dashboards.numbers import Number, number_of
 from dashboards.pages import Page
 from dashboards.site import show, site_of
@@ -55,7 +54,7 @@ async def bias(request: Request) -> Response:
     made = await audits.latest(site.reader)
     page = View(
         run=run,
-        charts=await drawn(charts),
+        charts=await site_of(request).drawing.drawn(charts),
         gaps=() if run is None else gaps(run.outcome.figures),
         audits=tuple(
             Audit(

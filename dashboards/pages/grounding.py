@@ -9,7 +9,6 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from msgspec import Struct
 
-from dashboards.drawing import drawn
 from dashboards.numbers import Headline, share_headline
 from dashboards.pages import Page
 from dashboards.site import filters_of, reading, show, site_of
@@ -43,7 +42,11 @@ async def grounding(request: Request) -> Response:
     window = filters.window(site_of(request).now())
     async with reading(request) as log:
         seen = await log.grounded(window, filters)
-    charts = await drawn([by_support(seen, window), by_route(seen, window)]) if seen.answers else ()
+    charts = (
+        await site_of(request).drawing.drawn([by_support(seen, window), by_route(seen, window)])
+        if seen.answers
+        else ()
+    )
     page = View(
         window=window,
         looked_at=count_of(seen.looked_at),

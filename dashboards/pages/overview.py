@@ -13,7 +13,6 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from dashboards.charts import Bucket, Chart, stacked
-from dashboards.drawing import drawn
 from dashboards.filters import NAMES, Filters
 from dashboards.live import stream
 from dashboards.markers import markers
@@ -60,7 +59,7 @@ class View(Struct, frozen=True):
 @router.get("/")
 async def overview(request: Request) -> Response:
     """The page."""
-    return await show(request, "overview.html", await _drawn(await _read(request)))
+    return await show(request, "overview.html", await _drawn(request, await _read(request)))
 
 
 @router.get("/live/overview")
@@ -73,7 +72,7 @@ async def live(request: Request) -> Response:
         page = await _read(request)
         version = hashlib.sha256(msgspec.json.encode(page)).hexdigest()[:24]
         if version != kept[0]:
-            whole = await _drawn(page)
+            whole = await _drawn(request, page)
             kept = version, site_of(request).render("_day.html", whole, shell_of(request))
         return kept
 
@@ -101,8 +100,9 @@ async def _read(request: Request) -> View:
     )
 
 
-async def _drawn(page: View) -> View:
-    return msgspec.structs.replace(page, drawn=await drawn(page.rates))
+async def _drawn(request: Request, page: View) -> View:
+    drawn = await site_of(request).drawing.drawn(page.rates)
+    return msgspec.structs.replace(page, drawn=drawn)
 
 
 def step_of(window: Window) -> timedelta:

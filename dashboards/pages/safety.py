@@ -10,7 +10,6 @@ from fastapi.responses import Response
 from markupsafe import Markup
 from msgspec import Struct
 
-from dashboards.drawing import drawn
 from dashboards.markers import markers
 from dashboards.pages import Page
 from dashboards.pages.overview import step_of
@@ -98,7 +97,7 @@ async def safety(request: Request) -> Response:
         n=count_of(n) if n else None,
         rows=rows(live, n, before, n_before),
         shadow=rows([one for one in shown if one.shadow], n, [], 0),
-        charts=await drawn(charts(live, spans, window, step, marked)) if n else (),
+        charts=await site.drawing.drawn(charts(live, spans, window, step, marked)) if n else (),
         steps=steps(live, spans),
     )
     return await show(request, "safety.html", page)
