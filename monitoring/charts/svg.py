@@ -25,6 +25,7 @@ _DEFAULTS = {
     "font-weight": "normal",
 }
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_CLIP = re.compile(r'(?<=id=")clip\d+(?=")|(?<=url\(#)clip\d+(?=\))')
 
 Element = ElementTree.Element
 
@@ -36,6 +37,10 @@ def tidy(drawn: str, *, key: str, title: str, description: str, hatch: str) -> s
     by hatching.
     """
     ElementTree.register_namespace("", NAMESPACE)
+    # Vega numbers its clips through all that a process draws: two charts of one page may then share
+    # a name, and the same chart would have other bytes the next time.
+    clips = {name: f"{key}-{n}" for n, name in enumerate(dict.fromkeys(_CLIP.findall(drawn)), 1)}
+    drawn = _CLIP.sub(lambda name: clips[name[0]], drawn)
     root = ElementTree.fromstring(drawn)  # noqa: S314  Vega's own output
     _clean(root, f"url(#{key}-h)", hatch)
     for name in ("version", "width", "height"):

@@ -67,6 +67,12 @@ def test_two_charts_on_a_page_share_no_id():
     assert len(flat) == len(set(flat))
 
 
+def test_a_chart_has_the_same_bytes_whatever_was_drawn_before():
+    anew = svg.__wrapped__
+    first = [anew(make()) for make in ALL]
+    assert [anew(make()) for make in reversed(ALL)] == first[::-1]
+
+
 def test_another_process_draws_the_same_bytes():
     code = (
         "import sys; from tests.factories_charts import a_line; "
