@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,6 +20,10 @@ from guardrails.database.embedded import start_embedded
 from guardrails.database.url import libpq_url
 
 TEMPLATE = "template_migrated"
+
+# How long one example takes is the machine's affair; speed is measured by `banister bench`.
+settings.register_profile("banister", deadline=None)
+settings.load_profile("banister")
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,9 @@ async def test_an_exchange_is_found_whole_by_its_id(engine: AsyncEngine, postgre
     assert found.finish_reasons == ("stop",)
 
 
-@pytest.mark.parametrize("wanted", ["", "no uuid", "'; DROP TABLE exchanges", str(uuid4())])
+@pytest.mark.parametrize(
+    "wanted", ["", "no uuid", "'; DROP TABLE exchanges", "00000000-0000-4000-8000-000000000000"]
+)
 async def test_an_unknown_id_is_none(engine: AsyncEngine, wanted: str) -> None:
     async with engine.connect() as connection:
         assert await get(connection, wanted) is None
