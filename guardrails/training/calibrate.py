@@ -34,7 +34,15 @@ _SHARES = (0.0, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08)
 """Shares of a label's detected positives that its own border may leave to the others, in turn."""
 
 CHAT = frozenset(
-    {"halueval", "wildguard", "bipia", "own_benign_asks", "own_benign_fear", "own_documents"}
+    {
+        "halueval",
+        "wildguard",
+        "bipia",
+        "own_benign_asks",
+        "own_benign_fear",
+        "own_benign_foreign",
+        "own_documents",
+    }
 )
 """Sources whose harmless rows look like what people ask, models answer and tools bring."""
 QUOTED = frozenset({"bipia", "own_indirect", "own_documents"})
@@ -101,7 +109,7 @@ def calibrate(
             block=block,
             **dict(zip(("quoted_flag", "quoted_block"), pair, strict=False)),
         )
-    clear_below = _clear_below(peaks, detected, weights, labels)
+    clear_below = _clear_below(peaks, detected, _evened(detected, weights, sources), labels)
     return {
         label: msgspec.structs.replace(each, clear_below=border) if each.flag.positives else each
         for (label, each), border in zip(answer.items(), clear_below, strict=True)
@@ -185,8 +193,23 @@ def _border(shown: Shown, allowed: tuple[float, float], least: float) -> Border:
     )
 
 
+def _evened(detected: np.ndarray, weights: np.ndarray, sources: Sequence[str]) -> np.ndarray:
+    """What each detected positive counts, so that every source has the same say for a label.
+
+    Else the border suits the source with the most rows: tweets full of curses, which no first stage
+    would clear, outvote milder texts. Shape: (N, L) bool, (N,) → (N, L).
+    """
+    told = detected * weights[:, None]
+    names = np.array(sources)
+    for name in set(sources):
+        own = names == name
+        total = told[own].sum(axis=0)
+        told[own] /= np.where(total > 0, total, 1.0)
+    return told
+
+
 def _clear_below(
-    peaks: np.ndarray, detected: np.ndarray, weights: np.ndarray, labels: Sequence[str]
+    peaks: np.ndarray, detected: np.ndarray, told: np.ndarray, labels: Sequence[str]
 ) -> list[float]:
     """For each label the logit below which its first stage is satisfied.
 
@@ -194,7 +217,6 @@ def _clear_below(
     alone would bear: it is raised in turn while no label loses more than the share, and none where
     its positives are few.
     """
-    told = detected * weights[:, None]
     allowed = told.sum(axis=0) * CLEARED_LOSS + 1e-9
     borders = np.full(peaks.shape[1], -1e9)
     columns = []
@@ -207,7 +229,7 @@ def _clear_below(
         for column in columns:
             found = detected[:, column]
             order = np.argsort(peaks[found, column])
-            lost = np.cumsum(weights[found][order])
+            lost = np.cumsum(told[found, column][order])
             first = int(np.searchsorted(lost, share * lost[-1], side="right"))
             tried = borders.copy()
             limit = peaks[found, column][order][min(first, len(order) - 1)] - 1e-4

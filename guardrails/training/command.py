@@ -48,6 +48,19 @@ from guardrails.training.encoder import Schedule
     type=click.FloatRange(0.0, 1.0),
     help="Share of the public rows in an epoch; fewer where --start-from has seen them.",
 )
+@click.option(
+    "--masked",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0.0, 0.5),
+    help="Share of the words hidden while training.",
+)
+@click.option(
+    "--bfloat16/--float32",
+    default=False,
+    show_default=True,
+    help="Train in half precision: twice as fast on a processor with AMX, slow on others.",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="End after so many batches.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
 def train_detector(
@@ -59,6 +72,8 @@ def train_detector(
     start_from: Path | None,
     keep: Path | None,
     public_share: float,
+    masked: float,
+    bfloat16: bool,
     steps: int | None,
     threads: int,
 ) -> None:
@@ -73,6 +88,8 @@ def train_detector(
         rate=rate,
         threads=threads,
         public_share=public_share,
+        masked=masked,
+        bfloat16=bfloat16,
         steps=steps,
     )
     with Progress(

@@ -28,6 +28,8 @@ BASE = Path(_WHEEL).parent / "model"
 
 SHARED_LAYERS = 3
 _HIDDEN = 256
+_MASK = 103
+"""BERT's `[MASK]`; the special tokens before and after a text stand below it."""
 _SAVE_STEPS = 100
 
 
@@ -35,7 +37,10 @@ _SAVE_STEPS = 100
 class Schedule:
     """How long and how fast the branch is trained, and on which share of the public rows.
 
-    The head learns at ten times the `rate`. `steps`, where it is given, ends the run earlier.
+    Each of the `epochs` draws its rows anew; `fine_tune` reads those that it is given once. The
+    head learns at ten times the `rate`. `steps`, where it is given, ends the run earlier.
+    `masked` is the share of the words hidden in each text, so that no single word decides.
+    `bfloat16` is for processors that multiply it in hardware (AMX): there it is twice as fast.
     """
 
     epochs: int = 1
@@ -45,6 +50,8 @@ class Schedule:
     seed: int = 17
     threads: int = 1
     public_share: float = 1.0
+    masked: float = 0.0
+    bfloat16: bool = False
     steps: int | None = None
     label_weights: tuple[float, ...] = (1.0, 1.5, 1.0, 1.5, 1.0, 1.5, 1.5, 1.0)
 
@@ -134,7 +141,7 @@ def fine_tune(
 
     `start_from` is the state of a finished run. `checkpoint` is written every hundred steps;
     where it exists the run goes on from there, and ends as it would have without the break.
-    Cost: about 25 ms a text and epoch on one core.
+    Cost: about 25 ms a text on one core, 9 in half precision with AMX.
     """
     torch.manual_seed(schedule.seed)
     torch.set_num_threads(schedule.threads)
@@ -145,8 +152,7 @@ def fine_tune(
     ids = encode(texts, schedule.tokens)
     goal, mask = torch.from_numpy(values), torch.from_numpy(known)
     weight = torch.tensor(schedule.label_weights)
-    batches = [b for _ in range(schedule.epochs) for b in _batches(ids, schedule.batch, rng)]
-    batches = batches[: schedule.steps]
+    batches = _batches(ids, schedule.batch, rng)[: schedule.steps]
     optimizer = torch.optim.AdamW(
         [
             {"params": model.scorer.parameters(), "lr": schedule.rate},
@@ -163,7 +169,9 @@ def fine_tune(
     if checkpoint and checkpoint.exists():
         begun, running = _resume(checkpoint, model, optimizer, scheduler)
     for step, rows in enumerate(batches[begun:], start=begun + 1):
-        logits = model.logits(*_padded([ids[row] for row in rows]))
+        tokens, shown = _padded([ids[row] for row in rows])
+        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.bfloat16):
+            logits = model.logits(_with_holes(tokens, schedule.masked), shown).float()
         losses = nn.functional.binary_cross_entropy_with_logits(
             logits, goal[rows], reduction="none"
         )
@@ -223,6 +231,12 @@ def _batches(ids: Sequence[Sequence[int]], size: int, rng: random.Random) -> lis
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     rng.shuffle(batches)
     return batches
+
+
+def _with_holes(ids: Tensor, share: float) -> Tensor:
+    """A share of the words, drawn by chance, read as `[MASK]`."""
+    hidden = (torch.rand(ids.shape) < share) & (ids > _MASK)
+    return ids.masked_fill(hidden, _MASK) if share else ids
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,8 @@ from guardrails.training.dataset import Row, read_rows
 from guardrails.training.hard import hard_rows
 from guardrails.training.mixture import split
 
-SEED = 17
-"""The seed of the shipped weights: where a long text is cut depends on it, so its side does too."""
+SEED = 21
+"""The seed of the shipped weights, on which the words of our own held-out rows depend."""
 
 _KINDS = (
     ("mail", re.compile(r"^(from|subject|to): |subject:.*\|content:", re.I | re.M)),

@@ -17,10 +17,15 @@ _TWICE = frozenset({"toxigen", "wildguard", "harmbench", "real_toxicity_prompts"
 
 
 def split(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
-    """The rows to fit and those held out, both cleaned and cropped. None stands in both."""
-    cleaned = crop(list(clean(rows)), seed)
-    fit = [row for row in cleaned if not held_out(row.text, HELD_OUT_SHARE)]
-    held = [row for row in cleaned if held_out(row.text, HELD_OUT_SHARE)]
+    """The rows to fit and those held out, both cleaned and cropped. None stands in both.
+
+    A text's side follows from its whole text, so that it is the same for every seed.
+    """
+    whole = list(clean(rows))
+    fit: list[Row] = []
+    held: list[Row] = []
+    for row, cropped in zip(whole, crop(whole, seed), strict=True):
+        (held if held_out(row.text, HELD_OUT_SHARE) else fit).append(cropped)
     return fit, held
 
 
@@ -46,6 +51,7 @@ def own_rows(fit: Sequence[Row], seed: int) -> list[Row]:
 def mixture(fit: Sequence[Row], seed: int, public_share: float = 1.0) -> list[Row]:
     """One epoch: large easy sources thinned, small hard ones doubled, our own rows added.
 
+    Another seed chooses other rows and fills our templates anew.
     Davidson keeps all its harmless rows: its tweets are mostly abusive, so these are the hard ones.
     `public_share` thins all public sources alike, for weights that have seen them before.
     """

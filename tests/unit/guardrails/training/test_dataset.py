@@ -59,6 +59,15 @@ def test_the_same_text_is_always_on_the_same_side() -> None:
     assert 0.1 < share < 0.14
 
 
+def test_a_rows_side_is_the_same_for_every_seed_and_its_piece_is_not() -> None:
+    words = " ".join(str(number) for number in range(400))
+    rows = [Row(f"text {n}: {words}", f"source {n}", {"toxicity": 0}) for n in range(200)]
+    (fit, held), (other_fit, other_held) = split(rows, seed=1), split(rows, seed=2)
+    assert [row.source for row in fit] == [row.source for row in other_fit]
+    assert [row.source for row in held] == [row.source for row in other_held]
+    assert held and [row.text for row in held] != [row.text for row in other_held]
+
+
 def test_no_held_out_row_is_in_the_mixture() -> None:
     rows = [Row(f"tweet number {n}", "davidson", {"toxicity": n % 2}) for n in range(400)]
     fit, held = split(rows, seed=1)
