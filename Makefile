@@ -46,11 +46,13 @@ lint: setup ## check style and who imports whom
 types: setup ## check types
 	$(BIN)/mypy
 
-# Each process has a Postgres of its own; the tests of one file share what they start.
+# The tests of one file share what they start. Those that start whole programs want the cores.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+ALONE := --ignore=tests/unit --ignore=tests/conventions
 
 test: setup browser ## every test but the slow ones
-	$(BIN)/pytest -m 'not slow' $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m 'not slow' $(SIDE_BY_SIDE) tests/unit tests/conventions
+	$(BIN)/pytest -m 'not slow' $(ALONE)
 
 test-all: setup browser ## every test
 	$(BIN)/pytest
