@@ -113,7 +113,8 @@ async def test_the_champion_steps_in_for_the_candidate_and_the_record_says_so(
 async def test_the_candidate_never_steps_in_for_the_champion(serve, engine, client):
     with fakes.refusing_url() as nowhere:
         async with fakes.upstream(fakes.chat("two")) as two:
-            await start(engine, 0.01)
+            # So few that none of the five conversations is the candidate's by lot.
+            await start(engine, 1e-6)
             async with serve(upstreams=upstreams(nowhere, two.url), retries=0) as proxy:
                 answers = [await ask(client, proxy, chat("Hi"), f"c{n}") for n in range(5)]
                 assert {answer.status_code for answer in answers} <= {502, 503}
