@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from dashboards.wording import count_of, percent, percent_interval
+from monitoring.charts.spec import Point
+from monitoring.intervals import wilson
 from monitoring.types import Figure
 
 
@@ -59,3 +63,11 @@ def share_headline(name: str, hits: int, n: int, *, of: str = "", tone: str = ""
     return Headline(
         name, percent(hits / n), (counted, f"interval {percent_interval(hits, n)}"), tone=tone
     )
+
+
+def share_point(at: datetime, hits: int, n: int) -> Point:
+    """A share of `n` with its interval, on a chart; of nothing there is no data."""
+    bounds = wilson(hits, n)
+    if bounds is None:
+        return Point(at, None, n=0)
+    return Point(at, hits / n, *bounds, n)

@@ -16,7 +16,7 @@ from dashboards.charts import Bucket, Chart, stacked
 from dashboards.filters import NAMES, Filters
 from dashboards.live import stream
 from dashboards.markers import markers
-from dashboards.numbers import Headline, share_headline
+from dashboards.numbers import Headline, share_headline, share_point
 from dashboards.pages import Page
 from dashboards.scoped import Overview
 from dashboards.site import filters_of, reading, shell_of, show, site_of
@@ -26,7 +26,6 @@ from dashboards.wording import count_of, seconds_of
 from guardrails.exchange_log import rows as log
 from monitoring.charts import spec
 from monitoring.charts.spec import Kind, Marker, Point, Series, Tone
-from monitoring.intervals import wilson
 from monitoring.types import Window
 
 PAGE = Page("Overview", "/", group="Watch", place=10, scoped=True, bar=True, key="o")
@@ -140,9 +139,11 @@ def rates(
     n = sum(bucket.exchanges for bucket in buckets)
     if not n:
         return ()
-    blocked = tuple(_share_at(one, one.blocked) for one in buckets)
-    eased = tuple(_share_at(one, one.flagged + one.redacted) for one in buckets)
-    failed = tuple(_share_at(one, one.failed) for one in buckets)
+    blocked = tuple(share_point(one.start, one.blocked, one.exchanges) for one in buckets)
+    eased = tuple(
+        share_point(one.start, one.flagged + one.redacted, one.exchanges) for one in buckets
+    )
+    failed = tuple(share_point(one.start, one.failed, one.exchanges) for one in buckets)
     took = tuple(Point(one.start, one.p95_seconds) for one in buckets)
     kept = any(point.value is not None for point in took)
 
@@ -183,13 +184,6 @@ def figures(totals: log.Totals, reached: int) -> tuple[Headline, ...]:
         share_headline(names[2], totals.failed, n),
         Headline(names[3], took, (f"n = {count_of(reached)} that reached a model",), unit="s"),
     )
-
-
-def _share_at(bucket: log.Bucket, hits: int) -> Point:
-    bounds = wilson(hits, bucket.exchanges)
-    if bounds is None:
-        return Point(bucket.start, None, n=0)
-    return Point(bucket.start, hits / bucket.exchanges, *bounds, bucket.exchanges)
 
 
 def _bucket(bucket: log.Bucket) -> Bucket:

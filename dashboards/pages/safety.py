@@ -11,6 +11,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from dashboards.markers import markers
+from dashboards.numbers import share_point
 from dashboards.pages import Page
 from dashboards.pages.overview import step_of
 from dashboards.site import filters_of, reading, show, site_of
@@ -18,7 +19,6 @@ from dashboards.visitors import visitor_of
 from dashboards.wording import count_of, percent, percent_interval
 from guardrails.exchange_log.label_series import Fired, LabelCount
 from monitoring.charts.spec import Chart, Kind, Marker, Point, Series, Tone
-from monitoring.intervals import wilson
 from monitoring.types import Window
 
 PAGE = Page("Safety", "/safety", group="Watch", place=30, scoped=True, bar=True, key="s")
@@ -197,12 +197,8 @@ def _by_span(found: Sequence[LabelCount]) -> dict[datetime, Mapping[str, int]]:
 
 
 def _point(span: Span, fired: Mapping[datetime, Mapping[str, int]], label: str) -> Point:
-    n = span.exchanges
-    hits = min(fired.get(span.start, {}).get(label, 0), n)
-    bounds = wilson(hits, n)
-    if bounds is None:
-        return Point(span.start, None, n=0)
-    return Point(span.start, hits / n, *bounds, n)
+    hits = min(fired.get(span.start, {}).get(label, 0), span.exchanges)
+    return share_point(span.start, hits, span.exchanges)
 
 
 def _decided(found: Sequence[LabelCount], decision: str) -> str:
